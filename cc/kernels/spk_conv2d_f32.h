@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Event-driven 2-D convolution in float32: every active input adds its weights to its outputs.
+#ifndef SPK_CONV2D_F32_H_
+#define SPK_CONV2D_F32_H_
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "spk_spikes.h"
+
+// What one input row (or column) reaches: `taps` outputs from `out` on, through the kernel taps
+// from `tap` on in tap order.
+typedef struct spk_span {
+  uint16_t out;
+  uint16_t tap;
+  uint16_t taps;
+} spk_span;
+
+// Stride, padding and dilation are baked into the spans, so a step divides and branches on
+// nothing. Tap order is the order in which one input meets rising outputs; for stride 1 it is the
+// kernel reversed.
+typedef struct spk_conv2d_f32 {
+  const float *weight;   // [in_channels][kernel_height][kernel_width][group_out], taps in tap order
+  const float *bias;     // [out_channels]
+  const spk_span *rows;  // [in_height]
+  const spk_span *cols;  // [in_width]
+  uint32_t in_width;
+  uint32_t in_height;
+  uint32_t in_channels;
+  uint32_t out_width;
+  uint32_t out_height;
+  uint32_t out_channels;
+  uint32_t kernel_height;
+  uint32_t kernel_width;
+  uint32_t row_step;   // distance of two neighbouring taps' output rows; 1 unless dilated
+  uint32_t col_step;   // distance of two neighbouring taps' output columns; 1 unless dilated
+  uint32_t group_in;   // input channels of one group; in_channels when there are no groups
+  uint32_t group_out;  // output channels of one group
+} spk_conv2d_f32;
+
+// out[i] += value * weight[i] for one run of neighbouring outputs.
+SPK_KERNEL void spk_conv2d_add_run_f32(float *restrict out, const float *restrict weight,
+                                          size_t length, float value) {
+  for (size_t i = 0; i < length; i++) out[i] += value * weight[i];
+}
+
+// Adds what one input (memory position `index`, not zero) contributes to `out`.
+SPK_KERNEL void spk_conv2d_spread_f32(const spk_conv2d_f32 *conv, uint32_t index, float value,
+                                         float *restrict out) {
+  const uint32_t position = index / conv->in_channels;
+  const uint32_t channel = index % conv->in_channels;
+  const spk_span rows = conv->rows[position / conv->in_width];
+  const spk_span cols = conv->cols[position % conv->in_width];
+  const size_t out_row = (size_t)conv->out_width * conv->out_channels;
+  const size_t weight_row = (size_t)conv->kernel_width * conv->group_out;
+  const float *weight =
+      conv->weight + (channel * (size_t)conv->kernel_height + rows.tap) * weight_row +
+      (size_t)cols.tap * conv->group_out;
+  float *target = out + rows.out * out_row + (size_t)cols.out * conv->out_channels +
+                  (size_t)(channel / conv->group_in) * conv->group_out;
+  const bool whole_row = conv->col_step == 1 && conv->group_out == conv->out_channels;
+  for (uint32_t ky = 0; ky < rows.taps; ky++) {
+    if (whole_row && cols.taps == conv->kernel_width) {
+      // Away from the borders the length is a constant, which compilers unroll and vectorise.
+      spk_conv2d_add_run_f32(target, weight, weight_row, value);
+    } else if (whole_row) {
+      spk_conv2d_add_run_f32(target, weight, (size_t)cols.taps * conv->group_out, value);
+    } else {
+      for (uint32_t kx = 0; kx < cols.taps; kx++) {
+        spk_conv2d_add_run_f32(target + (size_t)kx * conv->col_step * conv->out_channels,
+                               weight + (size_t)kx * conv->group_out, conv->group_out, value);
+      }
+    }
+    weight += weight_row;
+    target += conv->row_step * out_row;
+  }
+}
+
+// out = bias at every position. `out` is [out_height][out_width][out_channels].
+SPK_KERNEL void spk_conv2d_bias_f32(const spk_conv2d_f32 *conv, float *restrict out) {
+  const size_t positions = (size_t)conv->out_height * conv->out_width;
+  const float *restrict bias = spk_opaque_f32(conv->bias);
+  for (size_t p = 0; p < positions; p++) {
+    memcpy(out + p * conv->out_channels, bias, conv->out_channels * sizeof(float));
+  }
+}
+
+// out = bias + sum of value * weight over a checked list of active inputs, in list order.
+SPK_KERNEL void spk_conv2d_active_f32(const spk_conv2d_f32 *conv, const spk_active *active,
+                                         size_t count, float *restrict out) {
+  spk_conv2d_bias_f32(conv, out);
+  for (size_t i = 0; i < count; i++) {
+    spk_conv2d_spread_f32(conv, active[i].index, active[i].value, out);
+  }
+}
+
+// out = bias + sum of weight over a list of spikes, in list order.
+SPK_KERNEL void spk_conv2d_spikes_f32(const spk_conv2d_f32 *conv, const spk_index *spikes,
+                                         size_t count, float *restrict out) {
+  spk_conv2d_bias_f32(conv, out);
+  for (size_t i = 0; i < count; i++) spk_conv2d_spread_f32(conv, spikes[i], 1.0f, out);
+}
+
+// out = bias + sum of value * weight over the values of a dense input that are not zero.
+SPK_KERNEL void spk_conv2d_dense_f32(const spk_conv2d_f32 *conv, const float *restrict in,
+                                        float *restrict out) {
+  const uint32_t inputs = conv->in_height * conv->in_width * conv->in_channels;
+  spk_conv2d_bias_f32(conv, out);
+  spk_conv2d_f32 hidden = *conv;
+  hidden.weight = spk_opaque_f32(conv->weight);
+  for (uint32_t i = 0; i < inputs; i++) {
+    if (in[i] != 0.0f) spk_conv2d_spread_f32(&hidden, i, in[i], out);
+  }
+}
+
+#endif  // SPK_CONV2D_F32_H_

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drives a compiled network over a whole recording and keeps what its layers did.
+#include "spk_drive.h"
+
+#include <string.h>
+
+typedef struct spk_row {
+  const spk_model *model;
+  spk_record record;
+} spk_row;
+
+static void spk_row_observe(void *context, const spk_layer_view *view) {
+  const spk_row *row = context;
+  size_t start = 0;
+  for (uint32_t i = 0; i < view->layer; i++) start += row->model->neurons[i];
+  if (row->record.spikes != NULL) {
+    uint8_t *spikes = row->record.spikes + start;
+    memset(spikes, 0, view->neurons);
+    for (uint32_t i = 0; i < view->count; i++) {
+      spikes[view->index_bytes == 2 ? ((const uint16_t *)view->spikes)[i]
+                                    : ((const uint32_t *)view->spikes)[i]] = 1;
+    }
+  }
+  if (row->record.membranes != NULL) {
+    memcpy(row->record.membranes + start, view->membrane, view->neurons * sizeof(float));
+  }
+}
+
+uint32_t spk_model_neurons(const spk_model *model) {
+  uint32_t neurons = 0;
+  for (uint32_t i = 0; i < model->layers; i++) neurons += model->neurons[i];
+  return neurons;
+}
+
+spk_status spk_drive_step(const spk_model *model, void *state, const spk_active *active,
+                          size_t count, uint8_t *spikes, const spk_record *record) {
+  spk_row row = {model, *record};
+  return model->step_observed(state, active, count, spikes, spk_row_observe, &row);
+}
+
+spk_status spk_drive(const spk_model *model, void *state, const spk_active *active,
+                     const uint64_t *offsets, size_t steps, uint8_t *spikes) {
+  spk_status status = model->reset(state);
+  for (size_t t = 0; t < steps && status == SPK_OK; t++) {
+    status = model->step(state, active + offsets[t], (size_t)(offsets[t + 1] - offsets[t]),
+                         spikes + t * model->outputs);
+  }
+  return status;
+}
+
+spk_status spk_drive_recorded(const spk_model *model, void *state, const spk_active *active,
+                              const uint64_t *offsets, size_t steps, uint8_t *spikes,
+                              uint8_t *layer_spikes, float *membranes) {
+  const uint32_t neurons = spk_model_neurons(model);
+  spk_status status = model->reset(state);
+  for (size_t t = 0; t < steps && status == SPK_OK; t++) {
+    const spk_record record = {layer_spikes == NULL ? NULL : layer_spikes + t * neurons,
+                               membranes == NULL ? NULL : membranes + t * neurons};
+    status = spk_drive_step(model, state, active + offsets[t],
+                            (size_t)(offsets[t + 1] - offsets[t]), spikes + t * model->outputs,
+                            &record);
+  }
+  return status;
+}
