@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The intermediate representation: a network as frozen layers with NumPy weights.
+
+Everything after the importers works on these classes and on nothing of torch. Arrays are float32
+and in *memory order*: maps are ``[y, x, c]`` (channel last), convolution weights
+``[ky, kx, ic, oc]``, linear weights ``[in, out]``, so that one spike adds one contiguous row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Scalar = TypeVar("Scalar", bound=np.generic)
+ResetMechanism: TypeAlias = Literal["subtract", "zero", "none"]
+
+INPUT = "input"
+"""The name under which layers refer to the network's input."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shape:
+    """The shape of one value: a map of ``height`` x ``width`` positions with ``channels`` each.
+
+    ``flat`` says that snnTorch sees one axis of ``size`` features. Memory order does not change
+    when a map is flattened; only the order in which snnTorch counts does.
+    """
+
+    height: int
+    width: int
+    channels: int
+    flat: bool
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return self.height * self.width * self.channels
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """snnTorch's own axes: ``(C, H, W)``, or ``(N,)`` when flat."""
+        if self.flat:
+            return (self.size,)
+        return (self.channels, self.height, self.width)
+
+    def to_memory(self, values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+        """Reorders ``[..., *axes]`` in snnTorch's order into ``[..., H, W, C]`` in memory order."""
+        lead = values.shape[: values.ndim - len(self.axes)]
+        maps = values.reshape(*lead, self.channels, self.height, self.width)
+        return np.moveaxis(maps, -3, -1)
+
+    def to_axes(self, values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+        """Reorders ``[T, size]`` (or ``[T, H, W, C]``) in memory order into ``[T, *axes]``."""
+        maps = values.reshape(len(values), self.height, self.width, self.channels)
+        return np.ascontiguousarray(np.moveaxis(maps, -1, -3).reshape(len(values), *self.axes))
+
+    def __str__(self) -> str:
+        """The shape as people write it: ``2x34x34`` or ``800``."""
+        return "x".join(str(axis) for axis in self.axes)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """What every layer has.
+
+    ``name`` is unique in the network and a C identifier, ``source`` the name (or names) of the
+    torch modules it stands for, ``inputs`` the names of the layers it reads, ``shape`` its output.
+    """
+
+    name: str
+    source: str
+    inputs: tuple[str, ...]
+    shape: Shape
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Conv2d(Node):
+    """Convolution, ``torch.nn.Conv2d``: ``weight [ky, kx, ic/groups, oc]``, ``bias [oc]``.
+
+    ``padding`` is (top, left); at the bottom and right, what the output's size asks for.
+    """
+
+    weight: Floats
+    bias: Floats
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Linear(Node):
+    """Fully connected layer, ``torch.nn.Linear``: ``weight [in, out]``, ``bias [out]``."""
+
+    weight: Floats
+    bias: Floats
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class MaxPool2d(Node):
+    """Maximum over windows, ``torch.nn.MaxPool2d``; windows are clipped to the map."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    clipped: bool  # whether ceil_mode lets the last windows reach beyond the map
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class AvgPool2d(Node):
+    """Mean over windows, ``torch.nn.AvgPool2d``: a window's sum divided by ``divisors [y, x]``."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    divisors: Floats
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Affine(Node):
+    """Scale and shift a channel, what ``torch.nn.BatchNorm1d/2d`` does in eval mode: ``[c]`` each.
+
+    After a flattened map there is one pair a neuron: ``[y, x, c]``.
+    """
+
+    scale: Floats
+    shift: Floats
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Flatten(Node):
+    """``torch.nn.Flatten``: nothing moves in memory, snnTorch counts differently from here on."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Leaky(Node):
+    """Leaky integrate-and-fire neurons, ``snntorch.Leaky``.
+
+    ``beta`` (decay a step, already clamped to 0..1), ``threshold`` and ``grade`` (the size of one
+    spike, ``graded_spikes_factor``) are ``[1, 1, 1]``, ``[1, 1, c]`` or ``[y, x, c]``.
+    """
+
+    beta: Floats
+    threshold: Floats
+    grade: Floats
+    reset: ResetMechanism
+    reset_delay: bool
+
+    @property
+    def unit_spikes(self) -> bool:
+        """Whether every spike is exactly 1, so that a list of positions says it all."""
+        return bool(np.all(self.grade == 1.0))
+
+
+Layer: TypeAlias = Conv2d | Linear | MaxPool2d | AvgPool2d | Affine | Flatten | Leaky
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A feed-forward network: a directed acyclic graph of layers in an order that can be run.
+
+    ``source`` and ``sha256`` say what it was made from; they are printed in the generated files.
+    """
+
+    input: Shape
+    layers: tuple[Layer, ...]
+    source: str
+    sha256: str
+
+    @property
+    def spiking(self) -> tuple[Leaky, ...]:
+        """The spiking layers, first to last: what a trace shows."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Leaky))
+
+    @property
+    def output(self) -> Layer:
+        """The last layer; its spikes are the network's outputs."""
+        return self.layers[-1]
+
+    def shape_of(self, name: str) -> Shape:
+        """The shape of a layer's output, or of the input."""
+        if name == INPUT:
+            return self.input
+        return next(layer.shape for layer in self.layers if layer.name == name)
+
+    def split(self, rows: npt.NDArray[Scalar]) -> dict[str, npt.NDArray[Scalar]]:
+        """Rows ``[T, neurons]`` of all spiking layers, cut into ``[T, H, W, C]`` by layer name."""
+        parts = {}
+        start = 0
+        for layer in self.spiking:
+            shape = layer.shape
+            part = rows[:, start : start + shape.size]
+            parts[layer.name] = part.reshape(len(rows), shape.height, shape.width, shape.channels)
+            start += shape.size
+        return parts
+
+    def readers(self, name: str) -> tuple[Layer, ...]:
+        """The layers that read ``name``."""
+        return tuple(layer for layer in self.layers if name in layer.inputs)
+
+
+def memory_parameter(values: npt.NDArray[np.generic], shape: Shape) -> Floats:
+    """Puts a neuron parameter into memory order, as small as it goes.
+
+    ``values`` broadcasts against snnTorch's axes of ``shape``; the result is ``[1, 1, 1]``,
+    ``[1, 1, c]`` or ``[y, x, c]``.
+    """
+    full = np.broadcast_to(np.asarray(values, dtype=np.float32), shape.axes)
+    maps = np.ascontiguousarray(shape.to_memory(full), dtype=np.float32)
+    if np.all(maps == maps[0, 0, 0]):
+        return maps[:1, :1, :1]
+    if np.all(maps == maps[0, 0]):
+        return maps[:1, :1]
+    return maps
+
+
+def extents(
+    out: int, size: int, kernel: int, stride: int, padding: int, dilation: int
+) -> list[tuple[int, int]]:
+    """For each of ``out`` pooling windows: the first input inside it and how many taps are."""
+    result = []
+    for at in range(out):
+        inside = [
+            place
+            for tap in range(kernel)
+            if 0 <= (place := at * stride - padding + tap * dilation) < size
+        ]
+        result.append((inside[0], len(inside)))
+    return result

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A compiled network: writes its C, builds it for this machine, reports what it costs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+
+from spikec import emit_c, host, ir, sources
+from spikec.errors import SpikecError
+from spikec.passes.fold import fold
+from spikec.passes.plan import Buffer, Plan, plan
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LayerReport:
+    """One layer's share: bytes of constant tables, neurons, adds a step if every input fired."""
+
+    name: str
+    source: str
+    table_bytes: int
+    neurons: int
+    worst_case_adds: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """What a compiled network costs, known before anything is linked.
+
+    ``table_bytes`` go to flash (code comes on top), ``state_bytes`` to RAM. ``str()`` of a report
+    is a table for people.
+    """
+
+    name: str
+    network: str
+    table_bytes: int
+    state_bytes: int
+    layers: tuple[LayerReport, ...]
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.name}: {self.network}",
+            f"{'layer':<12}{'torch':<10}{'table bytes':>12}{'neurons':>10}{'worst-case adds':>17}",
+        ]
+        lines += [
+            f"{layer.name:<12}{layer.source:<10}{layer.table_bytes:>12,}{layer.neurons:>10,}"
+            f"{layer.worst_case_adds:>17,}"
+            for layer in self.layers
+        ]
+        lines.append(f"tables (flash) {self.table_bytes:,} B, state (RAM) {self.state_bytes:,} B")
+        return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A network ready to be written as C under ``name``."""
+
+    name: str
+    plan: Plan
+
+    @classmethod
+    def of(cls, network: ir.Network, name: str, numbers: str) -> Model:
+        """Runs the passes over ``network``.
+
+        Raises:
+            SpikecError: ``name`` is no C identifier, or ``numbers`` no supported format.
+        """
+        emit_c.check_name(name)
+        if numbers != "f32":
+            raise SpikecError(f"numbers={numbers!r} is not supported yet; use numbers='f32'.")
+        return cls(name, plan(fold(network)))
+
+    @property
+    def network(self) -> ir.Network:
+        """The network as it is compiled, batch norms folded."""
+        return self.plan.network
+
+    def files(self) -> dict[str, str]:
+        """The generated C and the headers it includes, by file name; complete in itself."""
+        found = emit_c.emit(self.plan, self.name)
+        kernels = emit_c.kernels(self.plan)
+        for header in (*sources.RUNTIME, *sources.DRIVER, *sources.FRONT_END, *kernels):
+            found[header] = sources.read(header)
+        found["CMakeLists.txt"] = _CMAKE.format(name=self.name)
+        return found
+
+    def write(self, out: str | os.PathLike[str], generated_only: bool = False) -> None:
+        """Writes every file into the folder ``out``, made if need be; all of them or none.
+
+        ``generated_only`` leaves out what is the same for every network.
+
+        Raises:
+            SpikecError: the folder cannot be made or written.
+        """
+        folder = Path(out)
+        files = emit_c.emit(self.plan, self.name) if generated_only else self.files()
+        written: list[Path] = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, text in files.items():
+                handle, path = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+                written.append(Path(path))
+                with open(handle, "w", encoding="utf-8", newline="\n") as file:
+                    file.write(text)
+                Path(path).chmod(0o644)
+            for name, path_written in zip(files, written, strict=True):
+                path_written.replace(folder / name)
+        except OSError as error:
+            for path_written in written:
+                with contextlib.suppress(OSError):
+                    path_written.unlink(missing_ok=True)
+            raise SpikecError(
+                f"{folder}: cannot be written ({error.strerror}); choose another output folder."
+            ) from error
+
+    def build(self, flags: tuple[str, ...] = ()) -> host.Host:
+        """Compiles the same files with this machine's C compiler and loads them.
+
+        ``flags`` are added to the compiler's command line. The compiler is ``$CC``, or else
+        ``cc``, ``gcc`` or ``clang``.
+
+        Raises:
+            SpikecError: there is no C compiler, or it fails.
+        """
+        return host.build(self.plan, self.name, self.files(), flags)
+
+    def load(self, library: str | os.PathLike[str]) -> host.Host:
+        """Loads a shared library that was built from the same files elsewhere, by Bazel say.
+
+        Raises:
+            SpikecError: it is no such library.
+        """
+        return host.Host(self.plan, self.name, Path(library))
+
+    def report(self) -> Report:
+        """What the network costs: flash, RAM, work by layer."""
+        tables = emit_c.tables(self.plan)
+        work = {item.layer: item for item in emit_c.work(self.plan)}
+        layers = tuple(
+            LayerReport(
+                layer.name,
+                layer.source,
+                sum(table.bytes for table in tables if table.layer == layer.name),
+                work[layer.name].neurons if layer.name in work else 0,
+                work[layer.name].adds if layer.name in work else 0,
+            )
+            for layer in self.network.layers
+        )
+        return Report(
+            self.name,
+            emit_c.describe(self.network),
+            sum(table.bytes for table in tables),
+            self.plan.state_bytes,
+            layers,
+        )
+
+    def buffers(self) -> tuple[Buffer, ...]:
+        """Every array of the state struct; those of one slot share their memory."""
+        return (*self.plan.membranes, *(b for slot in self.plan.slots for b in slot))
+
+
+_CMAKE = """\
+# SPDX-License-Identifier: Apache-2.0
+# Builds the network as a static library. Set your toolchain; nothing else is needed.
+cmake_minimum_required(VERSION 3.13)
+project({name} C)
+add_library({name} STATIC {name}.c {name}_model.c spk_drive.c)
+target_include_directories({name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
+set_target_properties({name} PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON)
+# Fused multiply-add would round differently from the reference.
+target_compile_options({name} PRIVATE -O3 -ffp-contract=off)
+"""

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folds batch norms into the convolutions and linear layers before them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from spikec import ir
+
+
+def fold(network: ir.Network) -> ir.Network:
+    """Returns the network without the batch norms that directly follow a Conv2d or a Linear.
+
+    ``(W x + b) * scale + shift = (W * scale) x + (b * scale + shift)``, computed in double and
+    rounded once. A batch norm that follows anything else stays an ``Affine`` layer.
+    """
+    layers: list[ir.Layer] = []
+    renamed: dict[str, str] = {}
+    for original in network.layers:
+        inputs = tuple(renamed.get(name, name) for name in original.inputs)
+        layer = dataclasses.replace(original, inputs=inputs)
+        before = layers[-1] if layers else None
+        if (
+            isinstance(layer, ir.Affine)
+            and isinstance(before, ir.Conv2d | ir.Linear)
+            and layer.inputs == (before.name,)
+            and len(network.readers(original.inputs[0])) == 1
+            and layer.scale.shape[:2] == (1, 1)
+        ):
+            scale = np.broadcast_to(layer.scale.ravel(), before.bias.shape).astype(np.float64)
+            layers[-1] = dataclasses.replace(
+                before,
+                source=f"{before.source}, {layer.source}",
+                weight=(before.weight * scale).astype(np.float32),
+                bias=(before.bias * scale + layer.shift.ravel()).astype(np.float32)
+                + np.float32(0.0),
+            )
+            renamed[layer.name] = before.name
+        else:
+            layers.append(layer)
+    return dataclasses.replace(network, layers=tuple(layers))

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chooses a kernel for every layer and a place in memory for every buffer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal, TypeAlias, assert_never
+
+from spikec import ir
+
+CType: TypeAlias = Literal["float", "uint8_t", "uint16_t", "uint32_t"]
+SIZES: dict[CType, int] = {"float": 4, "uint8_t": 1, "uint16_t": 2, "uint32_t": 4}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Buffer:
+    """An array in the state struct."""
+
+    name: str
+    ctype: CType
+    length: int
+    note: str
+
+    @property
+    def bytes(self) -> int:
+        """Its size."""
+        return SIZES[self.ctype] * self.length
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Active:
+    """A value that is the caller's list of active inputs."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spikes:
+    """A value that is a list of positions; each spike is 1. ``count`` is a C variable."""
+
+    buffer: Buffer
+    count: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dense:
+    """A value that is an array in memory order."""
+
+    buffer: Buffer
+
+
+Value: TypeAlias = Active | Spikes | Dense
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spread:
+    """Conv2d or Linear: every active value of ``reads`` adds its weights to ``writes``."""
+
+    layer: ir.Conv2d | ir.Linear
+    before: ir.Shape
+    reads: Value
+    writes: Buffer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fire:
+    """Leaky, reading its current through ``pool`` when that is fused; writes spikes.
+
+    ``index`` counts the spiking layers from 0.
+    """
+
+    layer: ir.Leaky
+    index: int
+    pool: ir.MaxPool2d | None
+    in_width: int
+    reads: Buffer
+    membrane: Buffer
+    writes: Spikes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PoolSpikes:
+    """Max pooling of spikes into spikes, by way of a byte ``map`` of the input."""
+
+    layer: ir.MaxPool2d
+    before: ir.Shape
+    reads: Spikes
+    map: Buffer
+    writes: Spikes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PoolDense:
+    """Max or average pooling of dense values."""
+
+    layer: ir.MaxPool2d | ir.AvgPool2d
+    before: ir.Shape
+    reads: Buffer
+    writes: Buffer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scale:
+    """An affine layer, in place."""
+
+    layer: ir.Affine
+    buffer: Buffer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Expand:
+    """A list becomes dense values; ``fired`` is the layer whose spikes they are, if any."""
+
+    reads: Active | Spikes
+    writes: Buffer
+    fired: ir.Leaky | None
+
+
+Operation: TypeAlias = Spread | Fire | PoolSpikes | PoolDense | Scale | Expand
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What a step does, in order, and where everything lies.
+
+    ``membranes`` persist between steps. Each of ``slots`` is memory shared by scratch buffers
+    that are never alive together. ``output`` is the list of spikes of the last layer.
+    """
+
+    network: ir.Network
+    operations: tuple[Operation, ...]
+    membranes: tuple[Buffer, ...]
+    slots: tuple[tuple[Buffer, ...], ...]
+    output: Spikes
+    index: CType
+
+    @property
+    def state_bytes(self) -> int:
+        """``sizeof`` of the state struct."""
+        offset = 0
+        for group in ((buffer,) for buffer in self.membranes):
+            offset += group[0].bytes
+        for slot in self.slots:
+            align = max(SIZES[buffer.ctype] for buffer in slot)
+            size = max(buffer.bytes for buffer in slot)
+            offset = _up(offset, align) + _up(size, align)
+        widest = [SIZES[b.ctype] for b in (*self.membranes, *(b for s in self.slots for b in s))]
+        return _up(offset, max(widest))
+
+
+def _up(value: int, align: int) -> int:
+    return math.ceil(value / align) * align
+
+
+def plan(network: ir.Network) -> Plan:
+    """Chooses kernels and plans the memory of ``network``."""
+    builder = _Builder(network)
+    for layer in network.layers:
+        builder.add(layer)
+    output = builder.values[network.output.name]
+    assert isinstance(output, Spikes), "the importer refuses networks that do not end in spikes"
+    operations = tuple(builder.operations)
+    scratch = _liveness(operations, output)
+    membranes = tuple(op.membrane for op in operations if isinstance(op, Fire))
+    return Plan(network, operations, membranes, _share(scratch), output, builder.index)
+
+
+class _Builder:
+    """Walks the layers and keeps where each layer's value is."""
+
+    def __init__(self, network: ir.Network) -> None:
+        self.network = network
+        self.operations: list[Operation] = []
+        self.values: dict[str, Value] = {ir.INPUT: Active()}
+        self.fired: dict[str, ir.Leaky] = {}  # value name -> the layer whose spikes it is
+        self.pooled: dict[str, ir.MaxPool2d] = {}  # values still to be max pooled by their reader
+        sizes = [network.input.size, *(layer.shape.size for layer in network.layers)]
+        self.index: CType = "uint16_t" if max(sizes) <= 1 << 16 else "uint32_t"
+
+    def add(self, layer: ir.Layer) -> None:
+        source = layer.inputs[0]
+        value = self.values[source]
+        before = self.network.shape_of(source)
+        fired = self.fired.get(source)
+        match layer:
+            case ir.Flatten():
+                self.values[layer.name] = value
+                if fired is not None:
+                    self.fired[layer.name] = fired
+            case ir.Conv2d() | ir.Linear():
+                current = self._floats("current", layer)
+                value = self._units(source)
+                self.operations.append(Spread(layer, before, value, current))
+                self.values[layer.name] = Dense(current)
+            case ir.MaxPool2d():
+                self._max_pool(layer, before)
+            case ir.AvgPool2d():
+                dense = self._dense(source)
+                pooled = self._floats("pooled", layer)
+                self.operations.append(PoolDense(layer, before, dense, pooled))
+                self.values[layer.name] = Dense(pooled)
+            case ir.Affine():
+                dense = self._dense(source)
+                self.operations.append(Scale(layer, dense))
+                self.values[layer.name] = Dense(dense)
+            case ir.Leaky():
+                pool = self.pooled.get(source)
+                if pool is not None:
+                    before = self.network.shape_of(pool.inputs[0])
+                dense = self._dense(source)
+                note = f"after the step, of {layer.name}"
+                membrane = Buffer(f"membrane_{layer.name}", "float", layer.shape.size, note)
+                spikes = self._spikes(layer)
+                index = sum(isinstance(op, Fire) for op in self.operations)
+                self.operations.append(
+                    Fire(layer, index, pool, before.width, dense, membrane, spikes)
+                )
+                self.values[layer.name] = spikes
+                self.fired[layer.name] = layer
+            case _:
+                assert_never(layer)
+
+    def _max_pool(self, layer: ir.MaxPool2d, before: ir.Shape) -> None:
+        source = layer.inputs[0]
+        value = self._units(source)
+        if isinstance(value, Spikes):
+            marks = Buffer(
+                f"map_{layer.name}",
+                "uint8_t",
+                before.size,
+                f"which inputs {layer.name} reads spiked",
+            )
+            spikes = self._spikes(layer)
+            self.operations.append(PoolSpikes(layer, before, value, marks, spikes))
+            self.values[layer.name] = spikes
+            self.fired[layer.name] = self.fired[source]
+            return
+        dense = self._dense(source)
+        readers = self.network.readers(layer.name)
+        if len(readers) == 1 and isinstance(readers[0], ir.Leaky) and _tiles(layer):
+            self.values[layer.name] = Dense(dense)
+            self.pooled[layer.name] = layer
+            return
+        pooled = self._floats("pooled", layer)
+        self.operations.append(PoolDense(layer, before, dense, pooled))
+        self.values[layer.name] = Dense(pooled)
+
+    def _units(self, source: str) -> Value:
+        """The value as it is, unless it is spikes that are not all of size 1: those made dense."""
+        fired = self.fired.get(source)
+        if fired is not None and not fired.unit_spikes:
+            return Dense(self._dense(source))
+        return self.values[source]
+
+    def _dense(self, source: str) -> Buffer:
+        """The value as an array, expanding a list where it is one."""
+        value = self.values[source]
+        if isinstance(value, Dense):
+            return value.buffer
+        length = self.network.shape_of(source).size
+        buffer = Buffer(f"dense_{source}", "float", length, f"the values of {source}")
+        self.operations.append(Expand(value, buffer, self.fired.get(source)))
+        self.values[source] = Dense(buffer)
+        return buffer
+
+    def _floats(self, what: str, layer: ir.Layer) -> Buffer:
+        axes = f"[{layer.shape.height}][{layer.shape.width}][{layer.shape.channels}]"
+        return Buffer(f"{what}_{layer.name}", "float", layer.shape.size, f"{axes} of {layer.name}")
+
+    def _spikes(self, layer: ir.Layer) -> Spikes:
+        note = f"positions in {layer.name} that spiked, rising"
+        buffer = Buffer(f"spikes_{layer.name}", self.index, layer.shape.size, note)
+        return Spikes(buffer, f"count_{layer.name}")
+
+
+def _tiles(pool: ir.MaxPool2d) -> bool:
+    """Whether windows lie side by side inside the input, so that a neuron can read its own."""
+    return (
+        pool.kernel == pool.stride
+        and pool.padding == (0, 0)
+        and pool.dilation == (1, 1)
+        and not pool.clipped
+    )
+
+
+def _touched(operation: Operation) -> tuple[Buffer, ...]:
+    """The scratch buffers an operation reads or writes."""
+
+    def of(value: Value) -> tuple[Buffer, ...]:
+        return () if isinstance(value, Active) else (value.buffer,)
+
+    match operation:
+        case Spread():
+            return (*of(operation.reads), operation.writes)
+        case Fire():
+            return (operation.reads, operation.writes.buffer)
+        case PoolSpikes():
+            return (operation.reads.buffer, operation.map, operation.writes.buffer)
+        case PoolDense():
+            return (operation.reads, operation.writes)
+        case Scale():
+            return (operation.buffer,)
+        case Expand():
+            return (*of(operation.reads), operation.writes)
+        case _:
+            assert_never(operation)
+
+
+def _liveness(operations: tuple[Operation, ...], output: Spikes) -> list[tuple[Buffer, int, int]]:
+    """Each scratch buffer with the first and the last operation that touches it."""
+    spans: dict[str, tuple[Buffer, int, int]] = {}
+    for at, operation in enumerate(operations):
+        for buffer in _touched(operation):
+            first = spans[buffer.name][1] if buffer.name in spans else at
+            spans[buffer.name] = (buffer, first, at)
+    buffer, first, _ = spans[output.buffer.name]
+    spans[buffer.name] = (buffer, first, len(operations))
+    return list(spans.values())
+
+
+def _share(scratch: list[tuple[Buffer, int, int]]) -> tuple[tuple[Buffer, ...], ...]:
+    """Packs buffers into slots, largest first, each into the first slot free in its time."""
+    slots: list[list[tuple[Buffer, int, int]]] = []
+    for entry in sorted(scratch, key=lambda item: (-item[0].bytes, item[1], item[0].name)):
+        _, first, last = entry
+        for slot in slots:
+            if all(last < other_first or other_last < first for _, other_first, other_last in slot):
+                slot.append(entry)
+                break
+        else:
+            slots.append([entry])
+    return tuple(
+        tuple(buffer for buffer, _, _ in sorted(slot, key=lambda item: item[1])) for slot in slots
+    )
