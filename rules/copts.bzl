@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How generated C and what drives it are compiled, on every platform."""
+
+COPTS = [
+    "-std=c11",
+    # A fused multiply-add would round differently from the reference.
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Wpedantic",
+    "-Werror",
+] + select({
+    # Unrolling pays in cycles on a desktop, in bytes on a microcontroller.
+    str(Label("//platforms:is_cortex_m7")): ["-O2"],
+    "//conditions:default": ["-O3"],
+})

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""snn_firmware: a compiled network as an image for a board."""
+
+load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
+load("@rules_cc//cc:cc_library.bzl", "cc_library")
+load("//rules:snn_cc_library.bzl", "snn_cc_library")
+load("//rules:copts.bzl", "COPTS")
+load("//rules/private:image.bzl", "image", "raw_image")
+load("//rules/private:target_source.bzl", "target_source")
+
+_MANUAL = ["manual"]  # built through the image's transition only
+
+def snn_firmware(name, model, board, program = "app", steps = 0, window_us = 0, visibility = None):
+    """Builds NAME.elf, NAME.bin and NAME.size.txt; fails when the board's memory is exceeded.
+
+    It is built for the Cortex-M7 with or without --platforms=//platforms:cortex_m7.
+
+    Args:
+      name: the image.
+      model: a snn_model.
+      board: "portenta_h7", or "mps2_an500", which QEMU emulates.
+      program: "app" classifies what comes over the serial port; "drive" replays files and
+        measures, on mps2_an500 only.
+      steps: of "app": time steps of one recording.
+      window_us: of "app": microseconds of one time step.
+      visibility: of the image.
+    """
+    library = name + "_network"
+    snn_cc_library(
+        name = library,
+        model = model,
+        tags = _MANUAL,
+    )
+    target_source(
+        name = name + "_target",
+        model = model,
+        steps = steps,
+        tags = _MANUAL,
+        window_us = window_us,
+    )
+    app = program == "app"
+    if app:
+        native.filegroup(
+            name = name + "_config",
+            srcs = [":" + name + "_target"],
+            output_group = "config",
+            tags = _MANUAL,
+        )
+        cc_library(
+            name = name + "_config_library",
+            hdrs = [":" + name + "_config"],
+            includes = [name + "_target"],
+            tags = _MANUAL,
+            deps = [":" + library],
+        )
+    cc_binary(
+        name = name + "_elf",
+        srcs = [":" + name + "_target"] + ([Label("//cc/firmware:portenta_main.c")] if app else []),
+        copts = COPTS,
+        tags = _MANUAL,
+        target_compatible_with = [Label("//platforms:core_cortex_m7")],
+        deps = [
+            ":" + library,
+            Label("//cc/firmware:board"),
+            Label("//cc/firmware:" + board),
+            ":" + name + "_config_library" if app else Label("//cc/firmware:drive"),
+        ],
+    )
+    raw_image(
+        name = name + "_raw",
+        elf = ":" + name + "_elf",
+        tags = _MANUAL,
+    )
+    image(
+        name = name,
+        image = ":" + name + "_raw",
+        visibility = visibility,
+    )

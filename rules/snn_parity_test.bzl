@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""snn_parity_test: snnTorch = reference.py = host C = Cortex-M7 C, to the last spike."""
+
+load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
+load("@rules_python//python:py_test.bzl", "py_test")
+load("//rules:snn_cc_library.bzl", "snn_cc_library")
+load("//rules:snn_firmware.bzl", "snn_firmware")
+load("//rules:copts.bzl", "COPTS")
+load("//rules/private:target_source.bzl", "target_source")
+
+def snn_parity_test(
+        name,
+        model,
+        checkpoint,
+        steps = 50,
+        events = [],
+        shared = "",
+        limit = 5,
+        size = "medium",
+        visibility = None):
+    """Tests a compiled network against snnTorch, in every layer at every step.
+
+    Compares on random frames always, and on recordings. Makes NAME_host, which replays a recording
+    on this machine, and NAME_m7, the same for the emulated board.
+
+    Args:
+      name: the test.
+      model: a snn_model.
+      checkpoint: the one that `model` was compiled from.
+      steps: time steps that a recording is binned into.
+      events: recordings in N-MNIST's format.
+      shared: a folder of the shared data with more recordings, used when it is there.
+      limit: how many of those.
+      size: of the test.
+      visibility: of the programs.
+    """
+    snn_cc_library(
+        name = name + "_network",
+        model = model,
+    )
+    target_source(
+        name = name + "_target",
+        model = model,
+    )
+    cc_binary(
+        name = name + "_host",
+        srcs = [":" + name + "_target"],
+        copts = COPTS,
+        linkstatic = True,
+        target_compatible_with = ["@platforms//os:linux"],
+        visibility = visibility,
+        deps = [
+            ":" + name + "_network",
+            Label("//cc/firmware:board"),
+            Label("//cc/firmware:drive"),
+            Label("//cc/firmware:host"),
+        ],
+    )
+    snn_firmware(
+        name = name + "_m7",
+        board = "mps2_an500",
+        model = model,
+        program = "drive",
+        visibility = visibility,
+    )
+    native.filegroup(
+        name = name + "_elf_file",
+        srcs = [":" + name + "_m7"],
+        output_group = "elf",
+    )
+    native.filegroup(
+        name = name + "_manifest",
+        srcs = [model],
+        output_group = "manifest",
+    )
+    qemu = "@spikec_qemu//:qemu_system_arm"
+    main = Label("//python/spikec:parity_main.py")
+    arguments = [
+        "--manifest=$(rootpath :%s_manifest)" % name,
+        "--checkpoint=$(rootpath %s)" % checkpoint,
+        "--host=$(rootpath :%s_host)" % name,
+        "--firmware=$(rootpath :%s_elf_file)" % name,
+        "--qemu=$(rootpath %s)" % qemu,
+        "--steps=%d" % steps,
+        "--limit=%d" % limit,
+    ]
+    if shared:
+        arguments.append("--shared=" + shared)
+    if events:
+        arguments.append("--events")
+        arguments.extend(["$(rootpaths %s)" % label for label in events])
+    py_test(
+        name = name,
+        size = size,
+        srcs = [main],
+        args = arguments,
+        data = [
+            checkpoint,
+            ":%s_elf_file" % name,
+            ":%s_host" % name,
+            ":%s_manifest" % name,
+            qemu,
+        ] + events,
+        main = main,
+        target_compatible_with = ["@platforms//os:linux"],
+        deps = [
+            model + "_net",
+            Label("//python/spikec:spikec"),
+        ],
+    )
