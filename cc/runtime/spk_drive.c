@@ -38,27 +38,59 @@ spk_status spk_drive_step(const spk_model *model, void *state, const spk_active 
   return model->step_observed(state, active, count, spikes, spk_row_observe, &row);
 }
 
-spk_status spk_drive(const spk_model *model, void *state, const spk_active *active,
-                     const uint64_t *offsets, size_t steps, uint8_t *spikes) {
-  spk_status status = model->reset(state);
-  for (size_t t = 0; t < steps && status == SPK_OK; t++) {
-    status = model->step(state, active + offsets[t], (size_t)(offsets[t + 1] - offsets[t]),
-                         spikes + t * model->outputs);
+enum { SPK_FRAME_BLOCK = 16 };  // positions looked at together
+
+// Whether any value of a block of positions is not zero. The sign of a zero does not count.
+static int spk_block_active(const float *block, uint32_t channels, uint32_t positions) {
+  uint32_t any = 0;
+  for (uint32_t c = 0; c < channels; c++, block += positions) {
+    for (uint32_t i = 0; i < SPK_FRAME_BLOCK; i++) {
+      uint32_t bits;
+      memcpy(&bits, &block[i], sizeof bits);
+      any |= bits;
+    }
   }
-  return status;
+  return any << 1 != 0;
 }
 
-spk_status spk_drive_recorded(const spk_model *model, void *state, const spk_active *active,
-                              const uint64_t *offsets, size_t steps, uint8_t *spikes,
-                              uint8_t *layer_spikes, float *membranes) {
+SPK_CLONES
+size_t spk_active_from_frame(const float *frame, uint32_t channels, uint32_t positions,
+                             spk_active *active) {
+  size_t count = 0;
+  for (uint32_t start = 0; start < positions; start += SPK_FRAME_BLOCK) {
+    uint32_t end = positions;
+    if (positions - start > SPK_FRAME_BLOCK) {
+      end = start + SPK_FRAME_BLOCK;
+      if (!spk_block_active(frame + start, channels, positions)) continue;
+    }
+    for (uint32_t p = start; p < end; p++) {
+      for (uint32_t c = 0; c < channels; c++) {
+        // Written always, kept when it is not zero: no branch to mispredict.
+        const float value = frame[(size_t)c * positions + p];
+        active[count] = (spk_active){p * channels + c, value};
+        count += value != 0.0f;
+      }
+    }
+  }
+  return count;
+}
+
+spk_status spk_drive_frames(const spk_model *model, void *state, const float *frames,
+                            uint32_t channels, size_t steps, spk_active *active, uint8_t *spikes,
+                            uint8_t *layer_spikes, float *membranes) {
   const uint32_t neurons = spk_model_neurons(model);
   spk_status status = model->reset(state);
   for (size_t t = 0; t < steps && status == SPK_OK; t++) {
-    const spk_record record = {layer_spikes == NULL ? NULL : layer_spikes + t * neurons,
-                               membranes == NULL ? NULL : membranes + t * neurons};
-    status = spk_drive_step(model, state, active + offsets[t],
-                            (size_t)(offsets[t + 1] - offsets[t]), spikes + t * model->outputs,
-                            &record);
+    const size_t count =
+        spk_active_from_frame(frames + t * model->inputs, channels, model->inputs / channels, active);
+    uint8_t *out = spikes + t * model->outputs;
+    if (layer_spikes == NULL && membranes == NULL) {
+      status = model->step(state, active, count, out);
+    } else {
+      const spk_record record = {layer_spikes == NULL ? NULL : layer_spikes + t * neurons,
+                                 membranes == NULL ? NULL : membranes + t * neurons};
+      status = spk_drive_step(model, state, active, count, out, &record);
+    }
   }
   return status;
 }

@@ -23,17 +23,19 @@ SPK_MUST_USE spk_status spk_drive_step(const spk_model *model, void *state,
                                        const spk_active *active, size_t count, uint8_t *spikes,
                                        const spk_record *record);
 
-// Resets `state`, then steps through a recording. Step t's active inputs are
-// active[offsets[t] .. offsets[t + 1]); `offsets` has steps + 1 entries. `spikes` is
-// [steps][outputs]. Stops at the first error.
-SPK_MUST_USE spk_status spk_drive(const spk_model *model, void *state, const spk_active *active,
-                                  const uint64_t *offsets, size_t steps, uint8_t *spikes);
+// Lists the values of a frame that are not zero, as NAME_step wants them: `frame` is
+// [channels][positions], channel first as snnTorch has it, `active` has room for all of them and
+// gets memory positions [positions][channels]. Returns how many.
+size_t spk_active_from_frame(const float *frame, uint32_t channels, uint32_t positions,
+                             spk_active *active);
 
-// spk_drive that also keeps every spiking layer: spikes [steps][neurons] and
-// membranes [steps][neurons], either of which may be NULL.
-SPK_MUST_USE spk_status spk_drive_recorded(const spk_model *model, void *state,
-                                           const spk_active *active, const uint64_t *offsets,
-                                           size_t steps, uint8_t *spikes, uint8_t *layer_spikes,
-                                           float *membranes);
+// Resets `state`, then steps through a recording: `frames` is [steps][channels][positions],
+// channels * positions being the network's inputs, and `active` room for one frame's list.
+// `spikes` takes [steps][outputs]. `layer_spikes` and `membranes`, [steps][neurons] each, may both
+// be NULL. Stops at the first error.
+SPK_MUST_USE spk_status spk_drive_frames(const spk_model *model, void *state, const float *frames,
+                                         uint32_t channels, size_t steps, spk_active *active,
+                                         uint8_t *spikes, uint8_t *layer_spikes,
+                                         float *membranes);
 
 #endif  // SPK_DRIVE_H_

@@ -140,7 +140,7 @@ def _on_cortex_m7(
     model: Model, frames: npt.NDArray[np.float32], options: argparse.Namespace
 ) -> tuple[dict[str, npt.NDArray[np.uint8]], int]:
     """Every layer's spikes ``[T, *axes]`` on the emulated board, and instructions per step."""
-    active = active_inputs(model.plan, frames)
+    active = active_inputs(model.network, frames)
     network = model.network
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
         given, result = Path(folder) / "input", Path(folder) / "output"

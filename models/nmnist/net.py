@@ -17,15 +17,15 @@ INPUT_SHAPE = (2, 34, 34)  # C (polarity), H, W of a frame of event counts
 def net() -> nn.Sequential:
     """Make the untrained network; it takes frames [B, 2, 34, 34] one step at a time.
 
-    2x34x34 -> conv 12@5x5/2 -> leaky -> conv 24@5x5/2 -> leaky -> linear 10 -> leaky; the last
+    2x34x34 -> conv 8@5x5/2 -> leaky -> conv 16@5x5/2 -> leaky -> linear 10 -> leaky; the last
     returns (spikes [B, 10], membrane [B, 10]). The digit is the neuron with the most spikes.
     """
     return nn.Sequential(
-        nn.Conv2d(2, 12, 5, stride=2),
+        nn.Conv2d(2, 8, 5, stride=2),
         snn.Leaky(beta=0.75, init_hidden=True),
-        nn.Conv2d(12, 24, 5, stride=2),
+        nn.Conv2d(8, 16, 5, stride=2),
         snn.Leaky(beta=0.75, init_hidden=True),
         nn.Flatten(),
-        nn.Linear(24 * 6 * 6, 10),
+        nn.Linear(16 * 6 * 6, 10),
         snn.Leaky(beta=0.9375, init_hidden=True, output=True),
     )

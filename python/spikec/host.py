@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ACTIVE = np.dtype([("index", "<u4"), ("value", "<f4")])
 """One entry of a list of active inputs: C's ``spk_active``."""
 
+_ALIGNMENT = 64  # of the state: a line of the cache
+
 _STATUS = (
     "no error", "a pointer is NULL", "there are more active inputs than inputs",
     "an input index is out of range", "active inputs are not sorted by index",
@@ -50,8 +52,7 @@ class Host:
                 f"{library}: is no shared library of the network {name!r} ({error}); build "
                 f"{name}.c, {name}_model.c and spk_drive.c into one."
             ) from error
-        for function in ("spk_drive", "spk_drive_recorded"):
-            getattr(self._library, function).restype = ctypes.c_int
+        self._library.spk_drive_frames.restype = ctypes.c_int
 
     def run(self, frames: npt.ArrayLike) -> npt.NDArray[np.generic]:
         """The output spikes ``[T, outputs]`` of a recording, in snnTorch's order.
@@ -59,8 +60,12 @@ class Host:
         Raises:
             SpikecError: the frames do not fit the network or are not finite.
         """
-        spikes, _, _ = self._drive(active_inputs(self._plan, frames), record=False)
-        return self._outputs(spikes)
+        network = self._plan.network
+        given = checked_frames(network, frames)
+        spikes = np.empty((len(given), network.output.shape.size), np.uint8)
+        self._drive(given, spikes, None, None)
+        last = network.spiking[-1]
+        return network.output.shape.to_axes(_graded(last, spikes)).reshape(len(spikes), -1)
 
     def trace(self, frames: npt.ArrayLike) -> dict[str, npt.NDArray[np.generic]]:
         """Every spiking layer's spikes ``[T, ...]``, by its torch name, in snnTorch's own axes.
@@ -68,10 +73,8 @@ class Host:
         Raises:
             SpikecError: the frames do not fit the network or are not finite.
         """
-        _, spikes, _ = self._drive(active_inputs(self._plan, frames), record=True)
-        assert spikes is not None
         network = self._plan.network
-        parts = network.split(spikes)
+        parts = network.split(self._record(frames)[0])
         return {
             layer.source: layer.shape.to_axes(_graded(layer, parts[layer.name]))
             for layer in network.spiking
@@ -83,51 +86,73 @@ class Host:
         Raises:
             SpikecError: the frames do not fit the network or are not finite.
         """
-        _, _, membranes = self._drive(active_inputs(self._plan, frames), record=True)
-        assert membranes is not None
-        parts = self._plan.network.split(membranes)
-        return {
-            layer.source: layer.shape.to_axes(parts[layer.name])
-            for layer in self._plan.network.spiking
-        }
-
-    def _outputs(self, spikes: npt.NDArray[np.uint8]) -> npt.NDArray[np.generic]:
         network = self._plan.network
-        last = network.spiking[-1]
-        return network.output.shape.to_axes(_graded(last, spikes)).reshape(len(spikes), -1)
+        parts = network.split(self._record(frames)[1])
+        return {layer.source: layer.shape.to_axes(parts[layer.name]) for layer in network.spiking}
+
+    def _record(self, frames: npt.ArrayLike) -> tuple[npt.NDArray[np.uint8], ir.Floats]:
+        """Spikes and membranes of all spiking layers, rows ``[T, neurons]``."""
+        network = self._plan.network
+        given = checked_frames(network, frames)
+        neurons = sum(layer.shape.size for layer in network.spiking)
+        outputs = np.empty((len(given), network.output.shape.size), np.uint8)
+        spikes = np.empty((len(given), neurons), np.uint8)
+        membranes = np.empty((len(given), neurons), np.float32)
+        self._drive(given, outputs, spikes, membranes)
+        return spikes, membranes
 
     def _drive(
-        self, active: Active, record: bool
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None, npt.NDArray[np.float32] | None]:
-        steps = len(active.offsets) - 1
-        network = self._plan.network
-        spikes = np.empty((steps, network.output.shape.size), np.uint8)
-        state = ctypes.create_string_buffer(self._plan.state_bytes + 64)
-        start = -ctypes.addressof(state) % 64
-        common = (
+        self,
+        frames: ir.Floats,
+        spikes: npt.NDArray[np.uint8],
+        layer_spikes: npt.NDArray[np.uint8] | None,
+        membranes: ir.Floats | None,
+    ) -> None:
+        """Runs the network over checked frames and fills the arrays that are given."""
+        shape = self._plan.network.input
+        state = ctypes.create_string_buffer(self._plan.state_bytes + _ALIGNMENT)
+        start = -ctypes.addressof(state) % _ALIGNMENT
+        active = np.empty(shape.size, ACTIVE)
+        status = self._library.spk_drive_frames(
             ctypes.byref(self._model),
             ctypes.byref(state, start),
-            active.entries.ctypes.data_as(ctypes.c_void_p),
-            active.offsets.ctypes.data_as(ctypes.c_void_p),
-            ctypes.c_size_t(steps),
-            spikes.ctypes.data_as(ctypes.c_void_p),
+            _address(frames),
+            ctypes.c_uint32(shape.channels),
+            ctypes.c_size_t(len(frames)),
+            _address(active),
+            _address(spikes),
+            _address(layer_spikes),
+            _address(membranes),
         )
-        layers: npt.NDArray[np.uint8] | None = None
-        membranes: npt.NDArray[np.float32] | None = None
-        if record:
-            neurons = sum(layer.shape.size for layer in network.spiking)
-            layers = np.empty((steps, neurons), np.uint8)
-            membranes = np.empty((steps, neurons), np.float32)
-            status = self._library.spk_drive_recorded(
-                *common,
-                layers.ctypes.data_as(ctypes.c_void_p),
-                membranes.ctypes.data_as(ctypes.c_void_p),
-            )
-        else:
-            status = self._library.spk_drive(*common)
         if status:
             raise SpikecError(f"the compiled network refused its input: {_STATUS[status]}.")
-        return spikes, layers, membranes
+
+
+def checked_frames(network: ir.Network, frames: npt.ArrayLike) -> ir.Floats:
+    """Frames as contiguous float32 ``[T, *axes]``, in snnTorch's order.
+
+    Raises:
+        SpikecError: they do not fit the network's input or are not finite.
+    """
+    axes = network.input.axes
+    array = np.asarray(frames)
+    if array.dtype.kind not in "buif":
+        raise SpikecError(f"frames are of type {array.dtype}; give an array of numbers.")
+    if array.ndim != len(axes) + 1 or array.shape[1:] != axes:
+        wanted = ", ".join(str(axis) for axis in axes)
+        raise SpikecError(
+            f"frames have shape {array.shape}; this network takes [T, {wanted}]: time step first, "
+            "no batch axis."
+        )
+    with np.errstate(over="ignore"):
+        given = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(given).all():
+        raise SpikecError("frames hold NaN, infinity or values beyond float32; give finite values.")
+    return given
+
+
+def _address(array: npt.NDArray[np.generic] | None) -> ctypes.c_void_p | None:
+    return None if array is None else array.ctypes.data_as(ctypes.c_void_p)
 
 
 class Active:
@@ -143,33 +168,20 @@ class Active:
         self.offsets = offsets
 
 
-def active_inputs(plan: Plan, frames: npt.ArrayLike) -> Active:
+def active_inputs(network: ir.Network, frames: npt.ArrayLike) -> Active:
     """Turns frames ``[T, *axes]`` in snnTorch's order into lists in memory order.
 
     Raises:
         SpikecError: the frames do not fit the network or are not finite.
     """
-    shape = plan.network.input
-    array = np.asarray(frames)
-    if array.dtype.kind not in "buif":
-        raise SpikecError(f"frames are of type {array.dtype}; give an array of numbers.")
-    if array.ndim != len(shape.axes) + 1 or array.shape[1:] != shape.axes:
-        wanted = ", ".join(str(axis) for axis in shape.axes)
-        raise SpikecError(
-            f"frames have shape {array.shape}; this network takes [T, {wanted}]: time step first, "
-            "no batch axis."
-        )
-    if not np.isfinite(array).all():
-        raise SpikecError("frames hold NaN or infinity; give finite values.")
-    flat = shape.to_memory(array).reshape(len(array), -1)
+    given = checked_frames(network, frames)
+    flat = network.input.to_memory(given).reshape(len(given), -1)
     steps, index = np.nonzero(flat)
     entries = np.empty(len(index), ACTIVE)
     entries["index"] = index
     entries["value"] = flat[steps, index]
-    if not np.isfinite(entries["value"]).all():
-        raise SpikecError("frames hold values beyond float32; give smaller ones.")
-    offsets = np.zeros(len(array) + 1, np.uint64)
-    np.cumsum(np.bincount(steps, minlength=len(array)), out=offsets[1:])
+    offsets = np.zeros(len(given) + 1, np.uint64)
+    np.cumsum(np.bincount(steps, minlength=len(given)), out=offsets[1:])
     return Active(entries, offsets)
 
 

@@ -130,7 +130,7 @@ def _targets(
     options: argparse.Namespace, model: Model, frames: npt.NDArray[np.float32]
 ) -> Iterator[tuple[str, firmware_io.DriveOutput]]:
     """What each compiled program does with ``frames``."""
-    active = host.active_inputs(model.plan, frames)
+    active = host.active_inputs(model.network, frames)
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
         given, result = Path(folder) / "input", Path(folder) / "output"
         firmware_io.write_input(
