@@ -3,8 +3,8 @@
 
 load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
 load("@rules_cc//cc:cc_library.bzl", "cc_library")
-load("//rules:snn_cc_library.bzl", "snn_cc_library")
 load("//rules:copts.bzl", "COPTS")
+load("//rules:snn_cc_library.bzl", "snn_cc_library")
 load("//rules/private:image.bzl", "image", "raw_image")
 load("//rules/private:target_source.bzl", "target_source")
 

@@ -54,9 +54,9 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the files are little-
 
 // Where one step's input and results lie: in the board's spare memory.
 typedef struct buffers {
-  spk_active *active;    // [inputs]
-  float *membranes;      // [neurons]
-  uint8_t *spikes;       // [outputs]
+  spk_active *active;     // [inputs]
+  float *membranes;       // [neurons]
+  uint8_t *spikes;        // [outputs]
   uint8_t *layer_spikes;  // [neurons]
 } buffers;
 
@@ -93,8 +93,8 @@ static bool same(const char *a, const char *b) {
 static bool claim(buffers *out, uint32_t inputs, uint32_t outputs, uint32_t neurons) {
   size_t room = 0;
   uint8_t *spare = spk_board_spare(&room);
-  const uint64_t need = (uint64_t)inputs * sizeof(spk_active) +
-                        (uint64_t)neurons * (sizeof(float) + 1u) + outputs;
+  const uint64_t need =
+      (uint64_t)inputs * sizeof(spk_active) + (uint64_t)neurons * (sizeof(float) + 1u) + outputs;
   if (need > room) return false;
   out->active = (spk_active *)(void *)spare;
   out->membranes = (float *)(void *)(out->active + inputs);
@@ -117,12 +117,12 @@ static int check_input(const char *path, spk_file offsets, const spk_model *mode
     return refuse(path, "not a recording for this program: it does not start with SPKI");
   }
   if (header.version != 1) {
-    return refuse_numbers(path, "its format's version is ", header.version,
-                          "; this program reads ", 1);
+    return refuse_numbers(path, "its format's version is ", header.version, "; this program reads ",
+                          1);
   }
   if (header.inputs != model->inputs) {
-    return refuse_numbers(path, "it is for a network of ", header.inputs,
-                          " inputs; this one has ", model->inputs);
+    return refuse_numbers(path, "it is for a network of ", header.inputs, " inputs; this one has ",
+                          model->inputs);
   }
   const uint64_t fixed = sizeof header + ((uint64_t)header.steps + 1u) * sizeof(uint64_t);
   if (fixed > length) {
@@ -136,8 +136,8 @@ static int check_input(const char *path, spk_file offsets, const spk_model *mode
       return refuse(path, "its offsets cannot be read");
     }
     if (t == 0 ? offset != 0 : offset < before) {
-      return refuse_numbers(path, "the offsets must start at 0 and never fall; wrong is number ",
-                            t, " of ", header.steps + 1u);
+      return refuse_numbers(path, "the offsets must start at 0 and never fall; wrong is number ", t,
+                            " of ", header.steps + 1u);
     }
     if (offset - before > model->inputs) {
       return refuse_numbers(path, "too many entries, more than the network has inputs, in step ",

@@ -40,12 +40,12 @@ enum {
 
 typedef struct app {
   spk_window window;
-  uint32_t step;         // windows done
-  uint32_t clock_us;     // what the sensor's wrapped clock has lost
-  uint32_t first_us;     // time of the first event
-  uint32_t last_us;      // time of the last event
-  bool started;          // whether there was a first event
-  uint32_t most;         // the board's count for the costliest step
+  uint32_t step;      // windows done
+  uint32_t clock_us;  // what the sensor's wrapped clock has lost
+  uint32_t first_us;  // time of the first event
+  uint32_t last_us;   // time of the last event
+  bool started;       // whether there was a first event
+  uint32_t most;      // the board's count for the costliest step
   uint32_t spikes[SPK_APP_OUTPUTS];
 } app;
 
@@ -84,16 +84,14 @@ static spk_status app_event(app *a, const uint8_t bytes[EVENT_BYTES]) {
     a->clock_us += OVERFLOW_US;
     return SPK_OK;
   }
-  const uint32_t time_us = a->clock_us + ((bytes[2] & 0x7fu) << 16 | (uint32_t)bytes[3] << 8 |
-                                          bytes[4]);
+  const uint32_t time_us =
+      a->clock_us + ((bytes[2] & 0x7fu) << 16 | (uint32_t)bytes[3] << 8 | bytes[4]);
   if (!a->started) a->first_us = a->last_us = time_us;
   a->started = true;
   if (time_us < a->last_us) return SPK_TIME_RUNS_BACK;
   a->last_us = time_us;
-  const spk_event event = {.x = bytes[0],
-                           .y = bytes[1],
-                           .polarity = bytes[2] >> 7,
-                           .time_us = time_us - a->first_us};
+  const spk_event event = {
+      .x = bytes[0], .y = bytes[1], .polarity = bytes[2] >> 7, .time_us = time_us - a->first_us};
   while (a->step < SPK_APP_STEPS) {
     spk_status status = spk_window_add(&a->window, event);
     if (status != SPK_WINDOW_OVER) return status;

@@ -30,14 +30,22 @@ static inline const char *spk_say_hex(char room[SPK_SAY_ROOM], uint32_t number) 
 // What a status means to a person.
 static inline const char *spk_say_status(spk_status status) {
   switch (status) {
-    case SPK_OK: return "no error";
-    case SPK_NULL_ARGUMENT: return "a pointer that must point somewhere is NULL";
-    case SPK_TOO_MANY_INPUTS: return "more active inputs than the network has inputs";
-    case SPK_INDEX_OUT_OF_RANGE: return "an input or a pixel lies outside the network's input";
-    case SPK_NOT_ASCENDING: return "active inputs are not sorted by index, each at most once";
-    case SPK_NOT_FINITE: return "an input value is NaN or infinite";
-    case SPK_TIME_RUNS_BACK: return "an event is older than the one before it";
-    case SPK_WINDOW_OVER: return "an event is newer than the window being filled";
+    case SPK_OK:
+      return "no error";
+    case SPK_NULL_ARGUMENT:
+      return "a pointer that must point somewhere is NULL";
+    case SPK_TOO_MANY_INPUTS:
+      return "more active inputs than the network has inputs";
+    case SPK_INDEX_OUT_OF_RANGE:
+      return "an input or a pixel lies outside the network's input";
+    case SPK_NOT_ASCENDING:
+      return "active inputs are not sorted by index, each at most once";
+    case SPK_NOT_FINITE:
+      return "an input value is NaN or infinite";
+    case SPK_TIME_RUNS_BACK:
+      return "an event is older than the one before it";
+    case SPK_WINDOW_OVER:
+      return "an event is newer than the window being filled";
   }
   return "an unknown status";
 }

@@ -28,7 +28,10 @@ __attribute__((section(".vectors"), used)) const uintptr_t spk_vectors[16] = {
     (uintptr_t)Fault_Handler,  // memory management
     (uintptr_t)Fault_Handler,  // bus
     (uintptr_t)Fault_Handler,  // usage
-    0, 0, 0, 0,
+    0,
+    0,
+    0,
+    0,
     (uintptr_t)Fault_Handler,  // supervisor call
     (uintptr_t)Fault_Handler,  // debug monitor
     0,
@@ -72,7 +75,7 @@ static uint32_t spk_startup_bytes(const uint32_t *start, const uint32_t *end) {
 // protection unit sees to it: 16 MB without access, Armv7-M B3.5. A deep call cannot jump over it.
 static void spk_startup_guard(void) {
   const uint32_t base = (uint32_t)(uintptr_t)spk_stack_start - (1u << 24);  // sections.ld aligns it
-  *(volatile uint32_t *)0xe000ed9cu = base | 1u << 4;  // RBAR: valid, region 0
+  *(volatile uint32_t *)0xe000ed9cu = base | 1u << 4;                       // RBAR: valid, region 0
   // RASR: never executed, no access, 2^(23 + 1) bytes, on
   *(volatile uint32_t *)0xe000eda0u = 1u << 28 | 23u << 1 | 1u;
   *(volatile uint32_t *)0xe000ed94u = 1u << 2 | 1u;  // CTRL: on; the rest of memory as ever

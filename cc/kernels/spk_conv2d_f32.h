@@ -42,22 +42,22 @@ typedef struct spk_conv2d_f32 {
 
 // out[i] += value * weight[i] for one run of neighbouring outputs.
 SPK_KERNEL void spk_conv2d_add_run_f32(float *restrict out, const float *restrict weight,
-                                          size_t length, float value) {
+                                       size_t length, float value) {
   for (size_t i = 0; i < length; i++) out[i] += value * weight[i];
 }
 
 // Adds what one input (memory position `index`, not zero) contributes to `out`.
 SPK_KERNEL void spk_conv2d_spread_f32(const spk_conv2d_f32 *conv, uint32_t index, float value,
-                                         float *restrict out) {
+                                      float *restrict out) {
   const uint32_t position = index / conv->in_channels;
   const uint32_t channel = index % conv->in_channels;
   const spk_span rows = conv->rows[position / conv->in_width];
   const spk_span cols = conv->cols[position % conv->in_width];
   const size_t out_row = (size_t)conv->out_width * conv->out_channels;
   const size_t weight_row = (size_t)conv->kernel_width * conv->group_out;
-  const float *weight =
-      conv->weight + (channel * (size_t)conv->kernel_height + rows.tap) * weight_row +
-      (size_t)cols.tap * conv->group_out;
+  const float *weight = conv->weight +
+                        (channel * (size_t)conv->kernel_height + rows.tap) * weight_row +
+                        (size_t)cols.tap * conv->group_out;
   float *target = out + rows.out * out_row + (size_t)cols.out * conv->out_channels +
                   (size_t)(channel / conv->group_in) * conv->group_out;
   const bool whole_row = conv->col_step == 1 && conv->group_out == conv->out_channels;
@@ -89,7 +89,7 @@ SPK_KERNEL void spk_conv2d_bias_f32(const spk_conv2d_f32 *conv, float *restrict 
 
 // out = bias + sum of value * weight over a checked list of active inputs, in list order.
 SPK_KERNEL void spk_conv2d_active_f32(const spk_conv2d_f32 *conv, const spk_active *active,
-                                         size_t count, float *restrict out) {
+                                      size_t count, float *restrict out) {
   spk_conv2d_bias_f32(conv, out);
   for (size_t i = 0; i < count; i++) {
     spk_conv2d_spread_f32(conv, active[i].index, active[i].value, out);
@@ -98,14 +98,14 @@ SPK_KERNEL void spk_conv2d_active_f32(const spk_conv2d_f32 *conv, const spk_acti
 
 // out = bias + sum of weight over a list of spikes, in list order.
 SPK_KERNEL void spk_conv2d_spikes_f32(const spk_conv2d_f32 *conv, const spk_index *spikes,
-                                         size_t count, float *restrict out) {
+                                      size_t count, float *restrict out) {
   spk_conv2d_bias_f32(conv, out);
   for (size_t i = 0; i < count; i++) spk_conv2d_spread_f32(conv, spikes[i], 1.0f, out);
 }
 
 // out = bias + sum of value * weight over the values of a dense input that are not zero.
 SPK_KERNEL void spk_conv2d_dense_f32(const spk_conv2d_f32 *conv, const float *restrict in,
-                                        float *restrict out) {
+                                     float *restrict out) {
   const uint32_t inputs = conv->in_height * conv->in_width * conv->in_channels;
   spk_conv2d_bias_f32(conv, out);
   spk_conv2d_f32 hidden = *conv;

@@ -45,9 +45,8 @@ enum { SPK_LEAKY_BLOCK = 32 };  // channels updated at a time
 //
 // and without reset delay, where d = spk[t] - r[t] is 1, 0 or -1, the membrane that is kept is
 // mem[t] - d * thr (subtract) or mem[t] - d * mem[t] (zero).
-SPK_KERNEL float spk_leaky_update_f32(float membrane, float current, float beta,
-                                         float threshold, spk_reset reset, bool reset_delay,
-                                         bool *spiked) {
+SPK_KERNEL float spk_leaky_update_f32(float membrane, float current, float beta, float threshold,
+                                      spk_reset reset, bool reset_delay, bool *spiked) {
   const bool above = membrane > threshold;
   float next;
   if (reset == SPK_RESET_SUBTRACT) {
@@ -68,8 +67,7 @@ SPK_KERNEL float spk_leaky_update_f32(float membrane, float current, float beta,
 }
 
 // The largest current in the pooling window whose first value is `current[0]`.
-SPK_KERNEL float spk_leaky_pooled_f32(const spk_leaky_f32 *leaky,
-                                         const float *restrict current) {
+SPK_KERNEL float spk_leaky_pooled_f32(const spk_leaky_f32 *leaky, const float *restrict current) {
   float largest = current[0];
   for (uint32_t y = 0; y < leaky->pool_height; y++) {
     for (uint32_t x = 0; x < leaky->pool_width; x++) {
@@ -83,9 +81,8 @@ SPK_KERNEL float spk_leaky_pooled_f32(const spk_leaky_f32 *leaky,
 // Updates every neuron's `membrane` [height][width][channels] from `current`
 // [rows >= height * pool_height][in_width][channels], writes the positions of those that spiked to
 // `spikes`, rising, and returns how many. `spikes` has room for every neuron.
-SPK_KERNEL uint32_t spk_leaky_step_f32(const spk_leaky_f32 *leaky,
-                                          const float *restrict current, float *restrict membrane,
-                                          spk_index *restrict spikes) {
+SPK_KERNEL uint32_t spk_leaky_step_f32(const spk_leaky_f32 *leaky, const float *restrict current,
+                                       float *restrict membrane, spk_index *restrict spikes) {
   const uint32_t channels = leaky->channels;
   const uint32_t beta_step = leaky->beta.per_channel;
   const uint32_t threshold_step = leaky->threshold.per_channel;
@@ -93,10 +90,9 @@ SPK_KERNEL uint32_t spk_leaky_step_f32(const spk_leaky_f32 *leaky,
   uint32_t position = 0;
   for (uint32_t y = 0; y < leaky->height; y++) {
     for (uint32_t x = 0; x < leaky->width; x++, position++) {
-      const float *restrict window =
-          current + ((size_t)y * leaky->pool_height * leaky->in_width +
-                     (size_t)x * leaky->pool_width) *
-                        channels;
+      const float *restrict window = current + ((size_t)y * leaky->pool_height * leaky->in_width +
+                                                (size_t)x * leaky->pool_width) *
+                                                   channels;
       const float *beta = leaky->beta.values + (size_t)position * leaky->beta.per_position;
       const float *threshold =
           leaky->threshold.values + (size_t)position * leaky->threshold.per_position;

@@ -18,14 +18,14 @@ typedef struct spk_linear_f32 {
 
 // Adds what one input (memory position `index`, not zero) contributes to `out`.
 SPK_KERNEL void spk_linear_spread_f32(const spk_linear_f32 *linear, uint32_t index, float value,
-                                         float *restrict out) {
+                                      float *restrict out) {
   const float *restrict weight = linear->weight + (size_t)index * linear->outputs;
   for (uint32_t i = 0; i < linear->outputs; i++) out[i] += value * weight[i];
 }
 
 // out = bias + sum of value * weight over a checked list of active inputs, in list order.
 SPK_KERNEL void spk_linear_active_f32(const spk_linear_f32 *linear, const spk_active *active,
-                                         size_t count, float *restrict out) {
+                                      size_t count, float *restrict out) {
   memcpy(out, spk_opaque_f32(linear->bias), linear->outputs * sizeof(float));
   for (size_t i = 0; i < count; i++) {
     spk_linear_spread_f32(linear, active[i].index, active[i].value, out);
@@ -34,14 +34,14 @@ SPK_KERNEL void spk_linear_active_f32(const spk_linear_f32 *linear, const spk_ac
 
 // out = bias + sum of weight over a list of spikes, in list order.
 SPK_KERNEL void spk_linear_spikes_f32(const spk_linear_f32 *linear, const spk_index *spikes,
-                                         size_t count, float *restrict out) {
+                                      size_t count, float *restrict out) {
   memcpy(out, spk_opaque_f32(linear->bias), linear->outputs * sizeof(float));
   for (size_t i = 0; i < count; i++) spk_linear_spread_f32(linear, spikes[i], 1.0f, out);
 }
 
 // out = bias + sum of value * weight over the values of a dense input that are not zero.
 SPK_KERNEL void spk_linear_dense_f32(const spk_linear_f32 *linear, const float *restrict in,
-                                        float *restrict out) {
+                                     float *restrict out) {
   memcpy(out, spk_opaque_f32(linear->bias), linear->outputs * sizeof(float));
   spk_linear_f32 hidden = *linear;
   hidden.weight = spk_opaque_f32(linear->weight);

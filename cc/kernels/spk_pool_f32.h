@@ -29,20 +29,21 @@ typedef struct spk_pool_f32 {
 
 // out[y][x][c] = the largest value in its window. `in` is [rows][in_width][channels].
 SPK_KERNEL void spk_maxpool_dense_f32(const spk_pool_f32 *pool, const float *restrict in,
-                                         float *restrict out) {
+                                      float *restrict out) {
   for (uint32_t y = 0; y < pool->out_height; y++) {
     for (uint32_t x = 0; x < pool->out_width; x++, out += pool->channels) {
       const spk_extent rows = pool->rows[y];
       const spk_extent cols = pool->cols[x];
-      const float *corner = in + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
+      const float *corner =
+          in + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
       for (uint32_t c = 0; c < pool->channels; c++) {
         float largest = corner[c];
         for (uint32_t i = 0; i < rows.taps; i++) {
           for (uint32_t j = 0; j < cols.taps; j++) {
-            const float value = corner[((size_t)i * pool->row_step * pool->in_width +
-                                        (size_t)j * pool->col_step) *
-                                           pool->channels +
-                                       c];
+            const float value =
+                corner[((size_t)i * pool->row_step * pool->in_width + (size_t)j * pool->col_step) *
+                           pool->channels +
+                       c];
             largest = value > largest ? value : largest;
           }
         }
@@ -54,13 +55,14 @@ SPK_KERNEL void spk_maxpool_dense_f32(const spk_pool_f32 *pool, const float *res
 
 // out[y][x][c] = the sum over its window, rows first, divided by the window's divisor.
 SPK_KERNEL void spk_avgpool_dense_f32(const spk_pool_f32 *pool, const float *restrict in,
-                                         float *restrict out) {
+                                      float *restrict out) {
   const float *divisor = pool->divisors;
   for (uint32_t y = 0; y < pool->out_height; y++) {
     for (uint32_t x = 0; x < pool->out_width; x++, out += pool->channels, divisor++) {
       const spk_extent rows = pool->rows[y];
       const spk_extent cols = pool->cols[x];
-      const float *corner = in + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
+      const float *corner =
+          in + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
       for (uint32_t c = 0; c < pool->channels; c++) {
         float sum = 0.0f;
         for (uint32_t i = 0; i < rows.taps; i++) {
@@ -77,9 +79,9 @@ SPK_KERNEL void spk_avgpool_dense_f32(const spk_pool_f32 *pool, const float *res
 // Max pooling of spikes: an output spikes when any input in its window does. `map` is
 // [rows][in_width][channels] bytes of room; returns the number of spikes written to `out`.
 SPK_KERNEL uint32_t spk_maxpool_spikes_f32(const spk_pool_f32 *pool,
-                                              const spk_index *restrict spikes, uint32_t count,
-                                              uint8_t *restrict map, uint32_t inputs,
-                                              spk_index *restrict out) {
+                                           const spk_index *restrict spikes, uint32_t count,
+                                           uint8_t *restrict map, uint32_t inputs,
+                                           spk_index *restrict out) {
   memset(map, 0, inputs);
   for (uint32_t i = 0; i < count; i++) map[spikes[i]] = 1;
   uint32_t found = 0;
@@ -94,10 +96,10 @@ SPK_KERNEL uint32_t spk_maxpool_spikes_f32(const spk_pool_f32 *pool,
         uint8_t any = 0;
         for (uint32_t i = 0; i < rows.taps; i++) {
           for (uint32_t j = 0; j < cols.taps; j++) {
-            any |= corner[((size_t)i * pool->row_step * pool->in_width +
-                           (size_t)j * pool->col_step) *
-                              pool->channels +
-                          c];
+            any |=
+                corner[((size_t)i * pool->row_step * pool->in_width + (size_t)j * pool->col_step) *
+                           pool->channels +
+                       c];
           }
         }
         out[found] = (spk_index)index;

@@ -81,8 +81,8 @@ spk_status spk_drive_frames(const spk_model *model, void *state, const float *fr
   const uint32_t neurons = spk_model_neurons(model);
   spk_status status = model->reset(state);
   for (size_t t = 0; t < steps && status == SPK_OK; t++) {
-    const size_t count =
-        spk_active_from_frame(frames + t * model->inputs, channels, model->inputs / channels, active);
+    const size_t count = spk_active_from_frame(frames + t * model->inputs, channels,
+                                               model->inputs / channels, active);
     uint8_t *out = spikes + t * model->outputs;
     if (layer_spikes == NULL && membranes == NULL) {
       status = model->step(state, active, count, out);

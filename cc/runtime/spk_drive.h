@@ -11,8 +11,8 @@
 // Where the results of one time step go; either may be NULL. Layers follow one another in each
 // row; within a layer, memory order [y][x][c].
 typedef struct spk_record {
-  uint8_t *spikes;    // [all spiking layers' neurons], 0 or 1
-  float *membranes;   // [all spiking layers' neurons]
+  uint8_t *spikes;   // [all spiking layers' neurons], 0 or 1
+  float *membranes;  // [all spiking layers' neurons]
 } spk_record;
 
 // Neurons in all spiking layers together: the length of one row of a spk_record.
@@ -35,7 +35,6 @@ size_t spk_active_from_frame(const float *frame, uint32_t channels, uint32_t pos
 // be NULL. Stops at the first error.
 SPK_MUST_USE spk_status spk_drive_frames(const spk_model *model, void *state, const float *frames,
                                          uint32_t channels, size_t steps, spk_active *active,
-                                         uint8_t *spikes, uint8_t *layer_spikes,
-                                         float *membranes);
+                                         uint8_t *spikes, uint8_t *layer_spikes, float *membranes);
 
 #endif  // SPK_DRIVE_H_

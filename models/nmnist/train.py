@@ -360,7 +360,8 @@ def train(parts: Sequence[Part], judge: Events, work: Path) -> Score:
                 "part": number,
                 "epoch": epoch + 1,
             }
-            torch.save(state, work / "resume.pt")
+            torch.save(state, work / ".resume.pt.part")
+            (work / ".resume.pt.part").replace(work / "resume.pt")
     if best is None:
         raise SpikecError("there was nothing to train: give at least one epoch.")
     return best

@@ -112,6 +112,11 @@ def _builder(spec: str) -> tuple[ModuleType, Callable[[], nn.Module]]:
         raise SpikecError(
             f"--net {spec}: there is no module {error.name!r}; run spikec where it can be imported."
         ) from error
+    except Exception as error:  # whatever the user's own code raises
+        raise SpikecError(
+            f"--net {spec}: importing {module_name} raised {type(error).__name__}: {error}; "
+            "correct it first."
+        ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise SpikecError(f"--net {spec}: {module_name} has no function {function_name!r}.")

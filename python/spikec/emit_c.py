@@ -24,6 +24,11 @@ _KEYWORDS = frozenset(
     "inline int long register restrict return short signed sizeof static struct switch typedef "
     "union unsigned void volatile while bool true false main".split()
 )
+_C_HEADERS = frozenset(
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal "
+    "stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath "
+    "threads time uchar wchar wctype".split()
+)  # a NAME.h of ours would be found in their place
 _WIDTH = 100
 
 
@@ -38,7 +43,8 @@ def check_name(name: str) -> str:
             f"the name {name!r} is no C identifier, and generated symbols start with it; use "
             "letters, digits and underscores, and a letter first."
         )
-    if name in _KEYWORDS or name.lower().startswith("spk"):
+    taken = name in _KEYWORDS or name.lower() in _C_HEADERS
+    if taken or name.lower().startswith("spk"):
         raise SpikecError(
             f"the name {name!r} is kept by C or by spikec's runtime; choose another one."
         )
@@ -792,35 +798,35 @@ def _model(planned: planning.Plan, name: str) -> str:
 
 #include "{name}.h"
 
-static spk_status model_reset(void *state) {{ return {name}_reset(state); }}
+static spk_status {name}_model_reset(void *state) {{ return {name}_reset(state); }}
 
-static spk_status model_step(void *state, const spk_active *active, size_t count,
+static spk_status {name}_model_step(void *state, const spk_active *active, size_t count,
                              uint8_t *spikes) {{
   return {name}_step(state, active, count, spikes);
 }}
 
-static spk_status model_step_frame(void *state, const float *frame, uint8_t *spikes) {{
+static spk_status {name}_model_step_frame(void *state, const float *frame, uint8_t *spikes) {{
   return {name}_step_frame(state, frame, spikes);
 }}
 
-static spk_status model_step_observed(void *state, const spk_active *active, size_t count,
+static spk_status {name}_model_step_observed(void *state, const spk_active *active, size_t count,
                                       uint8_t *spikes, spk_observer observer, void *context) {{
   return {name}_step_observed(state, active, count, spikes, observer, context);
 }}
 
-static const uint32_t model_neurons[{upper}_LAYERS] = {{{neurons}}};
+static const uint32_t {name}_model_neurons[{upper}_LAYERS] = {{{neurons}}};
 
 const spk_model {name}_model = {{
     .name = "{name}",
     .inputs = {upper}_INPUTS,
     .outputs = {upper}_OUTPUTS,
     .layers = {upper}_LAYERS,
-    .neurons = model_neurons,
+    .neurons = {name}_model_neurons,
     .state_bytes = sizeof({name}_state),
-    .reset = model_reset,
-    .step = model_step,
-    .step_frame = model_step_frame,
-    .step_observed = model_step_observed,
+    .reset = {name}_model_reset,
+    .step = {name}_model_step,
+    .step_frame = {name}_model_step_frame,
+    .step_observed = {name}_model_step_observed,
 }};
 """
 

@@ -65,7 +65,8 @@ class Host:
         spikes = np.empty((len(given), network.output.shape.size), np.uint8)
         self._drive(given, spikes, None, None)
         last = network.spiking[-1]
-        return network.output.shape.to_axes(_graded(last, spikes)).reshape(len(spikes), -1)
+        outputs = network.output.shape.to_axes(_graded(last, spikes))
+        return outputs.reshape(spikes.shape)
 
     def trace(self, frames: npt.ArrayLike) -> dict[str, npt.NDArray[np.generic]]:
         """Every spiking layer's spikes ``[T, ...]``, by its torch name, in snnTorch's own axes.
@@ -175,7 +176,7 @@ def active_inputs(network: ir.Network, frames: npt.ArrayLike) -> Active:
         SpikecError: the frames do not fit the network or are not finite.
     """
     given = checked_frames(network, frames)
-    flat = network.input.to_memory(given).reshape(len(given), -1)
+    flat = network.input.to_memory(given).reshape(len(given), network.input.size)
     steps, index = np.nonzero(flat)
     entries = np.empty(len(index), ACTIVE)
     entries["index"] = index

@@ -7,6 +7,7 @@ use, the surrogate's forward. Where a module disagrees with itself it is refused
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import math
@@ -177,6 +178,12 @@ def _read(
         for name, module in net.named_modules():
             if not list(module.children()) and type(module) not in (*_READERS, *_IDENTITIES):
                 refuse(name, type(module).__name__, *_unknown(module))
+    for name, module in net.named_modules():
+        if type(module) is nn.Sequential:
+            try:
+                _no_hooks(module)
+            except _RefusedError as error:
+                refuse(name, "Sequential", error.found, error.fix)
     for position, (name, module) in enumerate(modules):
         layer_kind = type(module).__name__
         try:
@@ -202,14 +209,25 @@ def _read(
             layer = reader(module, base)
         except _RefusedError as error:
             refuse(name, layer_kind, error.found, error.fix)
-            if type(module) not in (snntorch.Leaky, nn.BatchNorm1d, nn.BatchNorm2d):
-                current = None  # what follows has no known input shape
+            if current is not None and not isinstance(module, snntorch.Leaky):
+                current = _shape_after(module, current)
             continue
         layers.append(layer)
         current = layer.shape
     if type(net) is nn.Sequential and current is not None and not problems:
         _ends_in_spikes(layers, refuse)
     return tuple(layers), tuple(problems), shape
+
+
+def _shape_after(module: nn.Module, shape: ir.Shape) -> ir.Shape | None:
+    """What a refused layer hands on, found by running it, so that what follows is read as well."""
+    try:
+        with torch.no_grad():
+            result = copy.deepcopy(module)(torch.zeros(1, *shape.axes))
+        result = result[0] if isinstance(result, tuple) else result
+        return _input_shape(tuple(result.shape[1:]))
+    except Exception:  # whatever an unknown layer raises: it stays unknown
+        return None
 
 
 def _input_shape(input_shape: tuple[int, ...]) -> ir.Shape:
@@ -246,6 +264,12 @@ def _unknown(module: nn.Module) -> tuple[str, str]:
 
 
 def _no_hooks(module: nn.Module) -> None:
+    replaced = [name for name in vars(module) if callable(getattr(type(module), name, None))]
+    if replaced:
+        raise _RefusedError(
+            f"its {replaced[0]} was replaced on this one module, so it may compute something else",
+            "build the layer anew",
+        )
     if module._forward_hooks or module._forward_pre_hooks:
         raise _RefusedError(
             "has forward hooks, which may change what it computes",
@@ -416,6 +440,14 @@ def _max_pool2d(module: nn.Module, base: ir.Node) -> ir.Layer:
     shape = _pool_shape(base.shape, kernel, stride, padding, dilation, pool.ceil_mode)
     size = (base.shape.height, base.shape.width)
     out = (shape.height, shape.width)
+    for i in (0, 1):
+        for start in range(-padding[i], out[i] * stride[i] - padding[i], stride[i]):
+            if not any(0 <= start + tap * dilation[i] < size[i] for tap in range(kernel[i])):
+                raise _RefusedError(
+                    f"one of its windows reaches no input of {base.shape}, so its maximum is "
+                    "minus infinity",
+                    "use less padding or dilation",
+                )
     clipped = any((out[i] - 1) * stride[i] + kernel[i] > size[i] for i in (0, 1))
     return ir.MaxPool2d(
         base.name, base.source, base.inputs, shape, kernel, stride, padding, dilation, clipped

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -100,6 +101,9 @@ class Model:
         written: list[Path] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            for name in files:
+                if (folder / name).is_dir():
+                    raise IsADirectoryError(errno.EISDIR, f"{name} is a folder")
             for name, text in files.items():
                 handle, path = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
                 written.append(Path(path))

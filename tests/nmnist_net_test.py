@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 from snntorch import utils
 from spikec.events import bin_events
@@ -13,7 +12,7 @@ from spikec.events import bin_events
 from models.nmnist import simulate
 from models.nmnist.net import INPUT_SHAPE, STEPS, net
 
-CHECKPOINT = Path(__file__).with_name("nmnist.pt")
+CHECKPOINT = Path(__file__).parent.parent / "models" / "nmnist" / "nmnist.pt"
 
 
 def test_the_checkpoint_is_small_and_loads_as_weights_alone() -> None:
@@ -40,7 +39,3 @@ def test_twenty_seven_of_thirty_unseen_digits_are_right_and_few_neurons_fire() -
     labels = torch.tensor([label for label, _ in recordings])
     assert int((counts.argmax(1) == labels).sum()) >= 27
     assert max(sum(rates[0::2]), sum(rates[1::2])) / STEPS < 0.06
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-q", "-rs", "-p", "no:cacheprovider"]))

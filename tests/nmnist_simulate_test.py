@@ -79,7 +79,3 @@ def test_a_file_that_holds_no_digits_is_refused_by_name(tmp_path: Path) -> None:
         text.write("1,2,3\n")
     with pytest.raises(SpikecError, match=r"digits\.csv\.gz: 3 numbers a line"):
         simulate.load_digits(path)
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-q", "-rs", "-p", "no:cacheprovider"]))

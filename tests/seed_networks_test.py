@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two seed networks of the shared data, against snnTorch on real recordings.
+
+This is the snippet of the README, network after network: compile, build, trace, compare. When
+the shared data is not there, it says so and skips.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.io import loadmat
+
+import spikec
+from benchmarks.seed_networks import SEED_NETWORKS, seed_network
+from spikec import parity, snntorch_trace
+from spikec.events import bin_events, read_nmnist
+from spikec.shared_data import shared_folder
+
+RECORDINGS = 50
+"""How many N-MNIST recordings, five of each digit."""
+TAXEL_WINDOW_S = 0.01
+"""ST-MNIST is binned into windows of 10 ms."""
+BIT_CHECKED = 2
+"""On how many recordings the reference, which is slow, is compared too."""
+
+
+def needed(*parts: str) -> Path:
+    folder = shared_folder(*parts)
+    if folder is None:
+        pytest.skip(f"the shared folder {'/'.join(parts)} is not here")
+    return folder
+
+
+def taxel_frames(path: Path) -> npt.NDArray[np.float32]:
+    """An ST-MNIST recording as counts ``[T, C=2 (on, off), H=10, W=10]`` in windows of 10 ms."""
+    train = loadmat(str(path))["spiketrain"]
+    step = (train[100] / TAXEL_WINDOW_S).astype(int)
+    frames = np.zeros((step.max() + 1, 2, 100), np.float32)
+    taxel, event = np.nonzero(train[:100])
+    np.add.at(frames, (step[event], (train[taxel, event] < 0).astype(int), taxel), 1)
+    return frames.reshape(len(frames), 2, 10, 10)
+
+
+def assert_equal_spikes(name: str, recordings: list[npt.NDArray[np.float32]]) -> None:
+    """Every layer, step and neuron of every recording; ties, of which none is expected, are told."""
+    net = seed_network(needed("data", "seed"), name)
+    model = spikec.compile(net, input_shape=SEED_NETWORKS[name][2], name=name)
+    host = model.build()
+    spikes = 0
+    for number, frames in enumerate(recordings):
+        theirs = snntorch_trace.trace(net, frames)
+        found = parity.compare(model.network, host.trace(frames), theirs.spikes, theirs.potentials)
+        assert found.holds, f"recording {number}: {found}"
+        for tie in found.ties:
+            print(f"recording {number}: {tie}")
+        if number < BIT_CHECKED:
+            ours = snntorch_trace.reference_run(model.network, frames)
+            for layer, membranes in host.membranes(frames).items():
+                difference = parity.first_bit_difference(layer, membranes, ours.membranes[layer])
+                assert difference is None, f"recording {number}: {difference}"
+        spikes += found.spikes
+    assert spikes > 1000 * len(recordings), "too few spikes to prove anything"
+
+
+@pytest.mark.parametrize("bins", [50, 300])
+def test_the_nmnist_network_spikes_as_snntorch_does(bins: int) -> None:
+    folder = needed("data", "nmnist", "Train")
+    files = [
+        file for digit in range(10) for file in sorted((folder / str(digit)).glob("*.bin"))[:5]
+    ]
+    assert len(files) == RECORDINGS
+    assert_equal_spikes("nmnist", [bin_events(read_nmnist(file), steps=bins) for file in files])
+
+
+def test_the_stmnist_network_spikes_as_snntorch_does() -> None:
+    files = sorted(needed("data", "stmnist").glob("*.mat"))
+    assert len(files) == 4
+    assert_equal_spikes("stmnist", [taxel_frames(file) for file in files])
