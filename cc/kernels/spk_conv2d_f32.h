@@ -43,6 +43,7 @@ typedef struct spk_conv2d_f32 {
 // out[i] += value * weight[i] for one run of neighbouring outputs.
 SPK_KERNEL void spk_conv2d_add_run_f32(float *restrict out, const float *restrict weight,
                                        size_t length, float value) {
+  SPK_UNROLL
   for (size_t i = 0; i < length; i++) out[i] += value * weight[i];
 }
 

@@ -20,6 +20,7 @@ typedef struct spk_linear_f32 {
 SPK_KERNEL void spk_linear_spread_f32(const spk_linear_f32 *linear, uint32_t index, float value,
                                       float *restrict out) {
   const float *restrict weight = linear->weight + (size_t)index * linear->outputs;
+  SPK_UNROLL
   for (uint32_t i = 0; i < linear->outputs; i++) out[i] += value * weight[i];
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spikec.errors import SpikecError
 
-RUNTIME = ("spk_observer.h", "spk_spikes.h", "spk_status.h")
+RUNTIME = ("spk_compiler.h", "spk_observer.h", "spk_spikes.h", "spk_status.h")
 """What every generated NAME.h includes."""
 DRIVER = ("spk_drive.c", "spk_drive.h", "spk_model.h")
 """What drives a network over a whole recording."""
