@@ -183,7 +183,7 @@ def thresholds(layer: ir.Leaky) -> ir.Floats:
     """A layer's thresholds in snnTorch's own axes, one a neuron."""
     shape = layer.shape
     maps = np.broadcast_to(layer.threshold, (1, shape.height, shape.width, shape.channels))
-    return shape.to_axes(maps)[0].astype(np.float32)
+    return np.asarray(shape.to_axes(maps)[0], np.float32)
 
 
 def _differences(

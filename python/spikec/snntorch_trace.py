@@ -113,6 +113,7 @@ class Comparison:
 
     @property
     def holds(self) -> bool:
+        """Whether all bits are equal, and all spikes but for ties that are listed."""
         return not self.bits and self.parity.holds
 
     def __str__(self) -> str:
@@ -126,7 +127,7 @@ def compare(network: ir.Network, c: Run, reference_: Run, torch_: Trace) -> Comp
     for layer in network.spiking:
         name = layer.source
         for ours, theirs in (
-            (c.spikes[name] + zero, reference_.spikes[name] + zero),
+            (np.add(c.spikes[name], zero), np.add(reference_.spikes[name], zero)),
             (c.membranes[name], reference_.membranes[name]),
         ):
             found = parity.first_bit_difference(name, ours, theirs)
