@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 import spikec
-from spikec import emit_c, host
+from spikec import emit_tables, host
 from spikec.import_snntorch import import_network
 from spikec.model import Model
 from tests import networks, parity_check
@@ -121,7 +121,7 @@ def test_float_literals_give_back_every_bit() -> None:
     values = bits.view(np.float32)
     extremes = np.array([0.0, 1e-45, 1.1754942e-38, 3.4028235e38, -1.0, 1 / 3], np.float32)
     for value in (*values[np.isfinite(values)], *extremes):
-        literal = emit_c.float_literal(value)
+        literal = emit_tables.float_literal(value)
         assert literal.endswith("f")
         back = np.float32(float.fromhex(literal[:-1]))
         assert back.view(np.uint32) == value.view(np.uint32), literal
@@ -179,7 +179,7 @@ def test_the_sizes_in_the_header_and_the_report_are_the_compilers(
     assert (tables, state) == (report.table_bytes, report.state_bytes)
     assert f"NET_STATE_BYTES = {state}," in header
     assert sum(layer.table_bytes for layer in report.layers) <= tables
-    named = {table.name for table in emit_c.tables(model.plan)}
+    named = {table.name for table in emit_tables.tables(model.plan)}
     probes = "\n".join(f'  printf("{name} %zu\\n", sizeof {name});' for name in sorted(named))
     (tmp_path / "probe.c").write_text(
         '#include <stdio.h>\n#include "net.c"\nint main(void) {\n'

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 from snntorch import utils
-from spikec.events import bin_events
 
 from models.nmnist import simulate
 from models.nmnist.net import INPUT_SHAPE, STEPS, net
+from spikec.events import bin_events
 
 CHECKPOINT = Path(__file__).parent.parent / "models" / "nmnist" / "nmnist.pt"
 

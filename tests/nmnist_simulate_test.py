@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from spikec.errors import SpikecError
-from spikec.events import Recording, read_nmnist, write_nmnist
 
 from models.nmnist import simulate
+from spikec.errors import SpikecError
+from spikec.events import Recording, read_nmnist, write_nmnist
 
 
 def squares() -> npt.NDArray[np.uint8]:

@@ -46,7 +46,7 @@ def taxel_frames(path: Path) -> npt.NDArray[np.float32]:
 
 
 def assert_equal_spikes(name: str, recordings: list[npt.NDArray[np.float32]]) -> None:
-    """Every layer, step and neuron of every recording; ties, of which none is expected, are told."""
+    """Every layer, step and neuron of every recording; ties, though none is expected, are told."""
     net = seed_network(needed("data", "seed"), name)
     model = spikec.compile(net, input_shape=SEED_NETWORKS[name][2], name=name)
     host = model.build()

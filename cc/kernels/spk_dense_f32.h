@@ -17,6 +17,12 @@ SPK_KERNEL void spk_dense_from_active_f32(const spk_active *active, size_t count
   for (size_t i = 0; i < count; i++) out[active[i].index] = active[i].value;
 }
 
+// out[0 .. length) = frame, where a zero has no sign, as it has none in a list.
+SPK_KERNEL void spk_dense_from_frame_f32(const float *restrict frame, float *restrict out,
+                                         size_t length) {
+  for (size_t i = 0; i < length; i++) out[i] = frame[i] + 0.0f;
+}
+
 // out[0 .. length) = 0, then out[spike] = grades[spike * per_neuron] for every spike. `grades` is
 // the size of a spike: one value (per_neuron 0) or one a neuron (per_neuron 1).
 SPK_KERNEL void spk_dense_from_spikes_f32(const spk_index *spikes, uint32_t count,

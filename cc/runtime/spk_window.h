@@ -62,7 +62,9 @@ SPK_MUST_USE static inline spk_status spk_window_take(spk_window *window, spk_ac
   size_t found = 0;
   for (uint32_t i = 0; i < inputs; i++) {
     if (window->counts[i] == 0) continue;
-    active[found++] = (spk_active){.index = i, .value = (float)window->counts[i]};
+    active[found].index = i;
+    active[found].value = (float)window->counts[i];
+    found++;
     window->counts[i] = 0;
   }
   *count = found;

@@ -208,7 +208,7 @@ class _Result:
     events: int
     steps: int
     winner: int
-    counts: tuple[int, ...]
+    counts: tuple[float, ...]  # whole numbers unless spikes are graded
     us_per_step: float
 
 
@@ -237,7 +237,7 @@ def _run(options: argparse.Namespace) -> int:
         results.append(
             _Result(
                 str(path), len(recording.x), steps, int(np.argmax(counts)),
-                tuple(int(count) for count in counts), elapsed / steps * 1e6,
+                tuple(counts.tolist()), elapsed / steps * 1e6,
             )
         )  # fmt: skip
     if options.json:

@@ -7,16 +7,14 @@ The same network gives the same bytes: no dates, no paths, no order of a diction
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
-from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-import numpy as np
-
 from spikec import ir
+from spikec.emit_tables import WIDTH, broadcast_affine, one_line, rows_of, tables, tables_of
 from spikec.errors import SpikecError
 from spikec.passes import plan as planning
+from spikec.taps import spans, tap_step
 from spikec.version import VERSION
 
 _KEYWORDS = frozenset(
@@ -24,12 +22,13 @@ _KEYWORDS = frozenset(
     "inline int long register restrict return short signed sizeof static struct switch typedef "
     "union unsigned void volatile while bool true false main".split()
 )
+
+
 _C_HEADERS = frozenset(
     "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal "
     "stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath "
     "threads time uchar wchar wctype".split()
 )  # a NAME.h of ours would be found in their place
-_WIDTH = 100
 
 
 def check_name(name: str) -> str:
@@ -49,17 +48,6 @@ def check_name(name: str) -> str:
             f"the name {name!r} is kept by C or by spikec's runtime; choose another one."
         )
     return name
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Table:
-    """One ``static const`` array of the generated file."""
-
-    layer: str
-    ctype: str
-    name: str
-    bytes: int
-    text: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,14 +89,6 @@ def kernels(planned: planning.Plan) -> tuple[str, ...]:
     return tuple(sorted(used))
 
 
-def tables(planned: planning.Plan) -> tuple[Table, ...]:
-    """Every constant array of the generated source, in file order."""
-    found: list[Table] = []
-    for operation in planned.operations:
-        found.extend(_tables_of(operation))
-    return tuple(found)
-
-
 def work(planned: planning.Plan) -> tuple[Work, ...]:
     """Worst-case work of one step, per operation."""
     found = []
@@ -132,107 +112,6 @@ def work(planned: planning.Plan) -> tuple[Work, ...]:
     return tuple(found)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Span:
-    """What one input row or column reaches; see ``spk_span`` in the convolution kernel."""
-
-    out: int
-    tap: int
-    taps: int
-
-
-def tap_order(kernel: int, stride: int, dilation: int) -> list[int]:
-    """The kernel's taps so that one input meets rising, evenly spaced outputs.
-
-    Tap k of input i feeds output ``(i + padding - k * dilation) / stride`` where that is whole, so
-    an input uses the taps of one residue class of ``k * dilation mod stride``; within a class,
-    falling k gives rising outputs.
-    """
-    return sorted(range(kernel), key=lambda k: (k * dilation % stride, -k))
-
-
-def spans(conv: ir.Conv2d, axis: int, size: int) -> list[Span]:
-    """The spans of every input row (axis 0) or column (axis 1) of a convolution."""
-    kernel = conv.weight.shape[axis]
-    stride, padding, dilation = conv.stride[axis], conv.padding[axis], conv.dilation[axis]
-    outs = (conv.shape.height, conv.shape.width)[axis]
-    order = tap_order(kernel, stride, dilation)
-    result = []
-    for i in range(size):
-        reached = [
-            ((i + padding - k * dilation) // stride, place)
-            for place, k in enumerate(order)
-            if (i + padding - k * dilation) % stride == 0
-            and 0 <= (i + padding - k * dilation) // stride < outs
-        ]
-        result.append(
-            Span(reached[0][0], reached[0][1], len(reached)) if reached else Span(0, 0, 0)
-        )
-    return result
-
-
-def _step(stride: int, dilation: int) -> int:
-    """The distance between the outputs that two neighbouring taps of one input feed."""
-    return dilation // math.gcd(stride, dilation)
-
-
-def float_literal(value: np.float32 | float) -> str:
-    """A float32 as a C hex literal, which loses nothing."""
-    mantissa, _, exponent = float(np.float32(value)).hex().partition("p")
-    if "." in mantissa:
-        mantissa = mantissa.rstrip("0")
-        mantissa += "0" if mantissa.endswith(".") else ""
-    return f"{mantissa}p{exponent}f"
-
-
-def _rows(items: Iterable[str]) -> str:
-    """Items separated by commas, as many a line as fit."""
-    lines: list[str] = []
-    line = " "
-    for item in items:
-        if len(line) + len(item) + 2 > _WIDTH:
-            lines.append(line)
-            line = " "
-        line += f" {item},"
-    lines.append(line)
-    return "\n".join(lines)
-
-
-def _float_table(layer: str, name: str, values: ir.Floats, caption: str) -> Table:
-    body = _rows(float_literal(value) for value in values.ravel())
-    text = f"// {caption}\nstatic const float {name}[{values.size}] = {{\n{body}\n}};\n"
-    return Table(layer, "float", name, 4 * values.size, text)
-
-
-def _span_table(layer: str, name: str, entries: Sequence[Span], caption: str) -> Table:
-    if any(max(s.out, s.tap, s.taps) > 0xFFFF for s in entries):
-        raise SpikecError(
-            f"layer {layer}: a map of more than 65,535 rows or columns is not supported."
-        )
-    body = _rows(f"{{{s.out}, {s.tap}, {s.taps}}}" for s in entries)
-    text = f"// {caption}\nstatic const spk_span {name}[{len(entries)}] = {{\n{body}\n}};\n"
-    return Table(layer, "spk_span", name, 6 * len(entries), text)
-
-
-def _extent_table(layer: str, name: str, entries: Sequence[tuple[int, int]], caption: str) -> Table:
-    if any(max(entry) > 0xFFFF for entry in entries):
-        raise SpikecError(
-            f"layer {layer}: a map of more than 65,535 rows or columns is not supported."
-        )
-    body = _rows(f"{{{first}, {taps}}}" for first, taps in entries)
-    text = f"// {caption}\nstatic const spk_extent {name}[{len(entries)}] = {{\n{body}\n}};\n"
-    return Table(layer, "spk_extent", name, 4 * len(entries), text)
-
-
-def _one_line(name: str) -> str:
-    """A name from outside that cannot leave the comment it stands in."""
-    return "".join(c if c.isprintable() and c != "\\" else "_" for c in name)
-
-
-def _was(layer: ir.Layer) -> str:
-    return f"torch {layer.source!r}".replace("'", '"')
-
-
 def _parameter(values: ir.Floats, table: str, channels: int) -> str:
     """A ``spk_param_f32`` initialiser for values ``[1, 1, 1]``, ``[1, 1, c]`` or ``[y, x, c]``."""
     per_channel = 0 if values.shape[2] == 1 and values.shape != (1, 1, channels) else 1
@@ -240,109 +119,6 @@ def _parameter(values: ir.Floats, table: str, channels: int) -> str:
     if values.size == 1:
         per_channel = per_position = 0
     return f"{{{table}, {per_position}, {per_channel}}}"
-
-
-def _axes(values: ir.Floats) -> str:
-    if values.size == 1:
-        return "one for all neurons"
-    return "[channel]" if values.shape[:2] == (1, 1) else "[y][x][channel]"
-
-
-def _tables_of(operation: planning.Operation) -> list[Table]:
-    match operation:
-        case planning.Spread(layer=layer, before=before):
-            if isinstance(layer, ir.Conv2d):
-                return _conv_tables(layer, before)
-            return _linear_tables(layer)
-        case planning.Fire(layer=leaky):
-            return [
-                _float_table(
-                    leaky.name, f"{leaky.name}_{what}", values,
-                    f"{leaky.name}: {what}, {_axes(values)}, was {_was(leaky)}",
-                )
-                for what, values in (("beta", leaky.beta), ("threshold", leaky.threshold))
-            ]  # fmt: skip
-        case planning.PoolSpikes(layer=pool) | planning.PoolDense(layer=pool):
-            size = (operation.before.height, operation.before.width)
-            out = (pool.shape.height, pool.shape.width)
-            dilation = pool.dilation if isinstance(pool, ir.MaxPool2d) else (1, 1)
-            found = [
-                _extent_table(
-                    pool.name, f"{pool.name}_{('rows', 'cols')[i]}",
-                    ir.extents(out[i], size[i], pool.kernel[i], pool.stride[i], pool.padding[i],
-                               dilation[i]),
-                    f"{pool.name}: first input and taps of each output "
-                    f"{('row', 'column')[i]}, was {_was(pool)}",
-                )
-                for i in (0, 1)
-            ]  # fmt: skip
-            if isinstance(pool, ir.AvgPool2d):
-                caption = f"{pool.name}: what each window's sum is divided by, [y][x]"
-                found.append(
-                    _float_table(pool.name, f"{pool.name}_divisor", pool.divisors, caption)
-                )
-            return found
-        case planning.Scale(layer=affine):
-            scale, shift = _broadcast_affine(affine)
-            axes = _axes(scale)
-            return [
-                _float_table(
-                    affine.name, f"{affine.name}_{what}", values,
-                    f"{affine.name}: {what}, {axes}, was {_was(affine)}",
-                )
-                for what, values in (("scale", scale), ("shift", shift))
-            ]  # fmt: skip
-        case planning.Expand(fired=fired):
-            if fired is None or fired.unit_spikes:
-                return []
-            grade, shape = fired.grade, fired.shape
-            if grade.size > 1:
-                grade = np.broadcast_to(grade, (shape.height, shape.width, shape.channels))
-            caption = f"{fired.name}: size of a spike, {_axes(grade)}"
-            return [_float_table(fired.name, f"{fired.name}_grade", grade, caption)]
-        case _:
-            assert_never(operation)
-
-
-def _broadcast_affine(affine: ir.Affine) -> tuple[ir.Floats, ir.Floats]:
-    """Scale and shift in one common shape, ``[1, 1, c]`` or ``[y, x, c]``."""
-    whole = affine.scale.shape[:2] != (1, 1) or affine.shift.shape[:2] != (1, 1)
-    shape = affine.shape
-    axes = (shape.height, shape.width, shape.channels) if whole else (1, 1, shape.channels)
-    return np.broadcast_to(affine.scale, axes), np.broadcast_to(affine.shift, axes)
-
-
-def _linear_tables(linear: ir.Linear) -> list[Table]:
-    inputs, outputs = linear.weight.shape
-    caption = f"{linear.name}: weight [in {inputs}][out {outputs}], was {_was(linear)}"
-    return [
-        _float_table(linear.name, f"{linear.name}_weight", linear.weight, caption),
-        _float_table(linear.name, f"{linear.name}_bias", linear.bias, f"{linear.name}: bias [out]"),
-    ]
-
-
-def _conv_tables(conv: ir.Conv2d, before: ir.Shape) -> list[Table]:
-    kernel_height, kernel_width, group_in, channels = conv.weight.shape
-    group_out = channels // conv.groups
-    ys = tap_order(kernel_height, conv.stride[0], conv.dilation[0])
-    xs = tap_order(kernel_width, conv.stride[1], conv.dilation[1])
-    ordered = conv.weight[ys][:, xs].reshape(
-        kernel_height, kernel_width, group_in, conv.groups, group_out
-    )
-    ordered = ordered.transpose(3, 2, 0, 1, 4)  # [group][ic in group][ky][kx][oc in group]
-    name = conv.name
-    rows = spans(conv, 0, before.height)
-    cols = spans(conv, 1, before.width)
-    return [
-        _float_table(
-            name, f"{name}_weight", ordered,
-            f"{name}: weight [in {conv.groups * group_in}][ky {kernel_height}]"
-            f"[kx {kernel_width}][out {group_out}], taps in tap order, was {_was(conv)}",
-        ),
-        _float_table(name, f"{name}_bias", conv.bias, f"{name}: bias [out]"),
-        _span_table(name, f"{name}_rows", rows, f"{name}: first output, first tap, taps of each y"),
-        _span_table(name, f"{name}_cols", cols, f"{name}: first output, first tap, taps of each x"),
-    ]  # fmt: skip
 
 
 def _descriptor(operation: planning.Operation) -> str:
@@ -409,8 +185,8 @@ def _conv_descriptor(conv: ir.Conv2d, before: ir.Shape) -> str:
         "out_channels": conv.shape.channels,
         "kernel_height": conv.weight.shape[0],
         "kernel_width": conv.weight.shape[1],
-        "row_step": _step(conv.stride[0], conv.dilation[0]),
-        "col_step": _step(conv.stride[1], conv.dilation[1]),
+        "row_step": tap_step(conv.stride[0], conv.dilation[0]),
+        "col_step": tap_step(conv.stride[1], conv.dilation[1]),
         "group_in": conv.weight.shape[2],
         "group_out": conv.shape.channels // conv.groups,
     }
@@ -418,7 +194,7 @@ def _conv_descriptor(conv: ir.Conv2d, before: ir.Shape) -> str:
 
 
 def _struct(ctype: str, name: str, fields: dict[str, object]) -> str:
-    body = _rows(f".{field} = {value}" for field, value in fields.items())
+    body = rows_of(f".{field} = {value}" for field, value in fields.items())
     return f"static const {ctype} {name} = {{\n{body}\n}};\n"
 
 
@@ -459,7 +235,7 @@ def _call(operation: planning.Operation, frame: bool) -> str:
                 f"s->{operation.writes.name});"
             )
         case planning.Scale(layer=affine, buffer=buffer):
-            channels = _broadcast_affine(affine)[0].size
+            channels = broadcast_affine(affine)[0].size
             return (
                 f"spk_affine_dense_f32({affine.name}_scale, {affine.name}_shift, {channels}, "
                 f"s->{buffer.name}, {affine.shape.size // channels});"
@@ -467,7 +243,7 @@ def _call(operation: planning.Operation, frame: bool) -> str:
         case planning.Expand(reads=reads, writes=writes, fired=fired):
             if isinstance(reads, planning.Active):
                 if frame:
-                    return f"memcpy(s->{writes.name}, frame, sizeof(s->{writes.name}));"
+                    return f"spk_dense_from_frame_f32(frame, s->{writes.name}, {writes.length});"
                 return (
                     f"spk_dense_from_active_f32(active, count, s->{writes.name}, {writes.length});"
                 )
@@ -483,13 +259,9 @@ def _call(operation: planning.Operation, frame: bool) -> str:
 
 
 def _wrapped(call: str) -> str:
-    """A call that is too long for a line, broken between arguments."""
-    lines = [""]
-    for part in re.split(r"(?<=, )", call):
-        if len(lines[-1]) + len(part) > _WIDTH - 2:
-            lines.append("      ")
-        lines[-1] += part
-    return "\n".join(line.rstrip() for line in lines)
+    """A call that is too long for a line, broken between arguments and aligned."""
+    start, _, arguments = call.partition("(")
+    return _signature(start, arguments.removesuffix(");").split(", "), ";", WIDTH - 2)
 
 
 def _what(layer: ir.Layer) -> str:
@@ -524,7 +296,7 @@ def _comment(label: str, text: str) -> str:
     line = f"// {label:<9}"
     indent = "//          "
     for word in text.split(" "):
-        if len(line) + 1 + len(word) > _WIDTH and line != indent:
+        if len(line) + 1 + len(word) > WIDTH and line != indent:
             lines.append(line)
             line = indent
         line += f" {word}" if line not in (f"// {label:<9}", indent) else word
@@ -544,7 +316,7 @@ def _banner(planned: planning.Plan, first: str) -> str:
             "// SPDX-License-Identifier: Apache-2.0",
             f"// {first}",
             f"// Generated by spikec {VERSION}; do not edit.",
-            _comment("source", f"{_one_line(network.source)}, sha256 {network.sha256}"),
+            _comment("source", f"{one_line(network.source)}, sha256 {network.sha256}"),
             _comment("network", describe(network)),
             _comment(
                 "numbers",
@@ -564,6 +336,36 @@ def _banner(planned: planning.Plan, first: str) -> str:
             "",
         )
     )
+
+
+def _signature(start: str, arguments: list[str], end: str, width: int = WIDTH) -> str:
+    """A C function's head or call; arguments that need several lines are aligned."""
+    indent = " " * (len(start) + 1)
+    lines = [f"{start}("]
+    for at, argument in enumerate(arguments):
+        last = at == len(arguments) - 1
+        piece = argument + (f"){end}" if last else ",")
+        if len(lines[-1]) + len(piece) + 1 > width and lines[-1] != f"{start}(":
+            lines.append(indent)
+        lines[-1] += piece if lines[-1].endswith(("(", indent)) else f" {piece}"
+    return "\n".join(lines)
+
+
+def _signatures(name: str, state: str, end: str, qualifier: str = "") -> dict[str, str]:
+    """The heads of the generated functions that step a network; ``state`` names the argument."""
+    upper = name.upper()
+    this = f"{name}_state *{state}"
+    active = ["const spk_active *active", "size_t count"]
+    spikes = f"uint8_t spikes[{upper}_OUTPUTS]"
+    arguments = {
+        "step": [this, *active, spikes],
+        "step_frame": [this, f"const float frame[{upper}_INPUTS]", spikes],
+        "step_observed": [this, *active, spikes, "spk_observer observer", "void *context"],
+    }
+    return {
+        what: _signature(f"{qualifier}spk_status {name}_{what}", given, end)
+        for what, given in arguments.items()
+    }
 
 
 def _header(planned: planning.Plan, name: str) -> str:
@@ -597,6 +399,7 @@ def _header(planned: planning.Plan, name: str) -> str:
 const float *{name}_membranes(const {name}_state *state);
 """
     banner = _banner(planned, "A spiking neural network in plain C11.")
+    heads = _signatures(name, "state", ";", "SPK_MUST_USE ")
     return f"""{banner}#ifndef {upper}_H_
 #define {upper}_H_
 
@@ -629,18 +432,13 @@ SPK_MUST_USE spk_status {name}_reset({name}_state *state);
 // `spikes` gets 1 for every output neuron that fired and 0 for the others. On an error nothing is
 // written: NULL pointers, more than {upper}_INPUTS entries, an index out of range or out of order,
 // a value that is not finite.
-SPK_MUST_USE spk_status {name}_step({name}_state *state, const spk_active *active, size_t count,
-                         uint8_t spikes[{upper}_OUTPUTS]);
+{heads["step"]}
 
 // The same for a dense frame in memory order, most of it zero.
-SPK_MUST_USE spk_status {name}_step_frame({name}_state *state,
-                               const float frame[{upper}_INPUTS],
-                               uint8_t spikes[{upper}_OUTPUTS]);
+{heads["step_frame"]}
 
 // {name}_step that also shows every spiking layer to `observer`, for tests and profiles.
-SPK_MUST_USE spk_status {name}_step_observed({name}_state *state, const spk_active *active,
-                                  size_t count, uint8_t spikes[{upper}_OUTPUTS],
-                                  spk_observer observer, void *context);
+{heads["step_observed"]}
 {membrane_readout}
 // The output with the largest count; the first one when several have it.
 uint32_t {name}_winner(const uint32_t counts[{upper}_OUTPUTS]);
@@ -664,6 +462,12 @@ def _source(planned: planning.Plan, name: str) -> str:
     upper = name.upper()
     network = planned.network
     entry_operations, other = _entry(planned)
+    heads = _signatures(name, "s", " {")
+    rest = _signature(
+        f"static void {name}_rest",
+        [f"{name}_state *s", "uint8_t *spikes", "spk_observer observer", "void *context"],
+        " {",
+    )
     parts = [_banner(planned, f"The tables and the step of {name}.h."), ""]
     if planned.index == "uint32_t":
         parts.append("#define SPK_WIDE_INDEX  // a layer has more than 65,536 neurons\n")
@@ -678,7 +482,7 @@ def _source(planned: planning.Plan, name: str) -> str:
             "// The size of a spike that is not graded.\nstatic const float spk_one[1] = {1.0f};\n"
         )
     for operation in planned.operations:
-        parts.extend(table.text for table in _tables_of(operation))
+        parts.extend(table.text for table in tables_of(operation))
         descriptor = _descriptor(operation)
         if descriptor:
             parts.append(descriptor)
@@ -698,7 +502,7 @@ def _source(planned: planning.Plan, name: str) -> str:
     parts.append(
         f"""// What follows the layers that read the input. `observer` may be NULL.
 SPK_CLONES
-static void {name}_rest({name}_state *s, uint8_t *spikes, spk_observer observer, void *context) {{
+{rest}
 {lines}
   memset(spikes, 0, {upper}_OUTPUTS);
   for (uint32_t i = 0; i < {out.count}; i++) spikes[s->{out.buffer.name}[i]] = 1;
@@ -709,8 +513,7 @@ static void {name}_rest({name}_state *s, uint8_t *spikes, spk_observer observer,
     frame = "\n".join(_lines(operation, frame=True) for operation in entry_operations)
     parts.append(
         f"""SPK_CLONES
-spk_status {name}_step_observed({name}_state *s, const spk_active *active, size_t count,
-                     uint8_t spikes[{upper}_OUTPUTS], spk_observer observer, void *context) {{
+{heads["step_observed"]}
   if (s == NULL || spikes == NULL) return SPK_NULL_ARGUMENT;
   const spk_status status = spk_active_check(active, count, {upper}_INPUTS);
   if (status != SPK_OK) return status;
@@ -719,14 +522,12 @@ spk_status {name}_step_observed({name}_state *s, const spk_active *active, size_
   return SPK_OK;
 }}
 
-spk_status {name}_step({name}_state *s, const spk_active *active, size_t count,
-                     uint8_t spikes[{upper}_OUTPUTS]) {{
+{heads["step"]}
   return {name}_step_observed(s, active, count, spikes, NULL, NULL);
 }}
 
 SPK_CLONES
-spk_status {name}_step_frame({name}_state *s, const float frame[{upper}_INPUTS],
-                     uint8_t spikes[{upper}_OUTPUTS]) {{
+{heads["step_frame"]}
   if (s == NULL || spikes == NULL) return SPK_NULL_ARGUMENT;
   const spk_status status = spk_frame_check(frame, {upper}_INPUTS);
   if (status != SPK_OK) return status;
@@ -787,21 +588,32 @@ def _lines(operation: planning.Operation, frame: bool) -> str:
         case _:
             layers = [operation.layer]
     note = " -> ".join(_what(layer) for layer in layers)
-    was = ", ".join(f'"{_one_line(layer.source)}"' for layer in layers)
-    call = _wrapped(_call(operation, frame))
+    was = ", ".join(f'"{one_line(layer.source)}"' for layer in layers)
+    call = _wrapped(_call(operation, frame)).replace("\n", "\n  ")
     text = f"  // {note}, was torch {was}\n  {call}" if layers else f"  {call}"
     if not isinstance(operation, planning.Fire):
         return text
     neurons, spikes = operation.layer.shape.size, operation.writes
     index_bytes = planning.SIZES[spikes.buffer.ctype]
-    return f"""{text}
-  spk_observe(observer, context, {operation.index}, {neurons}, {spikes.count}, {index_bytes},
-              s->{spikes.buffer.name}, s->{operation.membrane.name});"""
+    shown = _wrapped(
+        f"spk_observe(observer, context, {operation.index}, {neurons}, {spikes.count}, "
+        f"{index_bytes}, s->{spikes.buffer.name}, s->{operation.membrane.name});"
+    ).replace("\n", "\n  ")
+    return f"{text}\n  {shown}"
 
 
 def _model(planned: planning.Plan, name: str) -> str:
     upper = name.upper()
     neurons = ", ".join(str(layer.shape.size) for layer in planned.network.spiking)
+    active = ["const spk_active *active", "size_t count", "uint8_t *spikes"]
+    heads = {
+        what: _signature(f"static spk_status {name}_model_{what}", ["void *state", *given], " {")
+        for what, given in (
+            ("step", active),
+            ("step_frame", ["const float *frame", "uint8_t *spikes"]),
+            ("step_observed", [*active, "spk_observer observer", "void *context"]),
+        )
+    }
     return f"""{_banner(planned, f"{name} behind the one handle that generic drivers use.")}
 #include "{name}_model.h"
 
@@ -809,17 +621,15 @@ def _model(planned: planning.Plan, name: str) -> str:
 
 static spk_status {name}_model_reset(void *state) {{ return {name}_reset(state); }}
 
-static spk_status {name}_model_step(void *state, const spk_active *active, size_t count,
-                             uint8_t *spikes) {{
+{heads["step"]}
   return {name}_step(state, active, count, spikes);
 }}
 
-static spk_status {name}_model_step_frame(void *state, const float *frame, uint8_t *spikes) {{
+{heads["step_frame"]}
   return {name}_step_frame(state, frame, spikes);
 }}
 
-static spk_status {name}_model_step_observed(void *state, const spk_active *active, size_t count,
-                                      uint8_t *spikes, spk_observer observer, void *context) {{
+{heads["step_observed"]}
   return {name}_step_observed(state, active, count, spikes, observer, context);
 }}
 

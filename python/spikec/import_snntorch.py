@@ -308,7 +308,8 @@ def _passes_on_spikes(leaky: snntorch.Leaky, last: bool) -> None:
 def _ends_in_spikes(layers: list[ir.Layer], refuse: Callable[[str, str, str, str], None]) -> None:
     """The outputs are spikes: nothing after the last Leaky may turn them into other numbers."""
     fix = "end it with snntorch.Leaky"
-    if not any(isinstance(layer, ir.Leaky) for layer in layers):
+    spiking = [layer for layer in layers if isinstance(layer, ir.Leaky)]
+    if not spiking:
         refuse("", "Sequential", "has no spiking layer", fix)
         return
     for layer in reversed(layers):
@@ -317,7 +318,7 @@ def _ends_in_spikes(layers: list[ir.Layer], refuse: Callable[[str, str, str, str
                 return
             case ir.Flatten():
                 continue
-            case ir.MaxPool2d() if all(x.unit_spikes for x in layers if isinstance(x, ir.Leaky)):
+            case ir.MaxPool2d() if spiking[-1].unit_spikes:
                 continue
             case _:
                 found = "stands after the last spiking layer, so the outputs are not spikes"

@@ -10,7 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from spikec import emit_c, host, ir, sources
+from spikec import emit_c, emit_tables, host, ir, sources
 from spikec.errors import SpikecError
 from spikec.passes.fold import fold
 from spikec.passes.plan import Buffer, Plan, plan
@@ -141,7 +141,7 @@ class Model:
 
     def report(self) -> Report:
         """What the network costs: flash, RAM, work by layer."""
-        tables = emit_c.tables(self.plan)
+        tables = emit_tables.tables(self.plan)
         work = {item.layer: item for item in emit_c.work(self.plan)}
         layers = tuple(
             LayerReport(

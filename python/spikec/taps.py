@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which outputs one input of a convolution reaches: the tables behind the event-driven kernel."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from spikec import ir
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Span:
+    """What one input row or column reaches; see ``spk_span`` in the convolution kernel."""
+
+    out: int
+    tap: int
+    taps: int
+
+
+def tap_order(kernel: int, stride: int, dilation: int) -> list[int]:
+    """The kernel's taps so that one input meets rising, evenly spaced outputs.
+
+    Tap k of input i feeds output ``(i + padding - k * dilation) / stride`` where that is whole, so
+    an input uses the taps of one residue class of ``k * dilation mod stride``; within a class,
+    falling k gives rising outputs.
+    """
+    return sorted(range(kernel), key=lambda k: (k * dilation % stride, -k))
+
+
+def spans(conv: ir.Conv2d, axis: int, size: int) -> list[Span]:
+    """The spans of every input row (axis 0) or column (axis 1) of a convolution."""
+    kernel = conv.weight.shape[axis]
+    stride, padding, dilation = conv.stride[axis], conv.padding[axis], conv.dilation[axis]
+    outs = (conv.shape.height, conv.shape.width)[axis]
+    order = tap_order(kernel, stride, dilation)
+    result = []
+    for i in range(size):
+        reached = [
+            ((i + padding - k * dilation) // stride, place)
+            for place, k in enumerate(order)
+            if (i + padding - k * dilation) % stride == 0
+            and 0 <= (i + padding - k * dilation) // stride < outs
+        ]
+        result.append(
+            Span(reached[0][0], reached[0][1], len(reached)) if reached else Span(0, 0, 0)
+        )
+    return result
+
+
+def tap_step(stride: int, dilation: int) -> int:
+    """The distance between the outputs that two neighbouring taps of one input feed."""
+    return dilation // math.gcd(stride, dilation)
