@@ -4,8 +4,8 @@
 load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
 load("@rules_cc//cc:cc_library.bzl", "cc_library")
 load("//rules:copts.bzl", "COPTS")
+load("//rules:firmware_image.bzl", "firmware_image")
 load("//rules:snn_cc_library.bzl", "snn_cc_library")
-load("//rules/private:image.bzl", "image", "raw_image")
 load("//rules/private:target_source.bzl", "target_source")
 
 _MANUAL = ["manual"]  # built through the image's transition only
@@ -66,13 +66,8 @@ def snn_firmware(name, model, board, program = "app", steps = 0, window_us = 0, 
             ":" + name + "_config_library" if app else Label("//cc/firmware:drive"),
         ],
     )
-    raw_image(
-        name = name + "_raw",
-        elf = ":" + name + "_elf",
-        tags = _MANUAL,
-    )
-    image(
+    firmware_image(
         name = name,
-        image = ":" + name + "_raw",
+        elf = ":" + name + "_elf",
         visibility = visibility,
     )

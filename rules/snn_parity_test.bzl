@@ -64,11 +64,6 @@ def snn_parity_test(
         visibility = visibility,
     )
     native.filegroup(
-        name = name + "_elf_file",
-        srcs = [":" + name + "_m7"],
-        output_group = "elf",
-    )
-    native.filegroup(
         name = name + "_manifest",
         srcs = [model],
         output_group = "manifest",
@@ -79,7 +74,7 @@ def snn_parity_test(
         "--manifest=$(rootpath :%s_manifest)" % name,
         "--checkpoint=$(rootpath %s)" % checkpoint,
         "--host=$(rootpath :%s_host)" % name,
-        "--firmware=$(rootpath :%s_elf_file)" % name,
+        "--firmware=$(rootpath :%s_m7_elf_file)" % name,
         "--qemu=$(rootpath %s)" % qemu,
         "--steps=%d" % steps,
         "--limit=%d" % limit,
@@ -96,7 +91,7 @@ def snn_parity_test(
         args = arguments,
         data = [
             checkpoint,
-            ":%s_elf_file" % name,
+            ":%s_m7_elf_file" % name,
             ":%s_host" % name,
             ":%s_manifest" % name,
             qemu,
