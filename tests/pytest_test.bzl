@@ -4,8 +4,11 @@
 load("@rules_python//python:py_test.bzl", "py_test")
 load("@spikec_pip//:requirements.bzl", "requirement")
 
-def pytest_test(name, src, deps = [], data = [], args = [], size = "medium", env = {}, tags = []):
+def pytest_test(name, src, deps = [], data = [], args = [], size = "medium"):
     """Runs the tests of one file; a file without tests fails, and a skip shows its reason.
+
+    Settings go as arguments and not as `env`: with that, Bazel 4.2.3 crashes where a test is
+    skipped as incompatible.
 
     Args:
       name: the test.
@@ -14,8 +17,6 @@ def pytest_test(name, src, deps = [], data = [], args = [], size = "medium", env
       data: files it reads.
       args: further arguments, NAME=VALUE: set in its environment.
       size: of the test.
-      env: environment variables.
-      tags: of the test.
     """
     main = Label("//tests:pytest_main.py")
     py_test(
@@ -28,8 +29,6 @@ def pytest_test(name, src, deps = [], data = [], args = [], size = "medium", env
         main = main,
         args = ["$(rootpath %s)" % src] + args,
         data = data,
-        env = env,
-        tags = tags,
         target_compatible_with = ["@platforms//os:linux"],
         deps = deps + [requirement("pytest")],
     )

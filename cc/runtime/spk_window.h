@@ -10,7 +10,8 @@
 #include "spk_spikes.h"
 #include "spk_status.h"
 
-// One event of a sensor. Time is in microseconds from the start of the recording.
+// One event of a sensor. Time is in microseconds from the start of the recording, which must end
+// before 2^32 of them (71 minutes) are over: reset the window then.
 typedef struct spk_event {
   uint16_t x;
   uint16_t y;

@@ -123,9 +123,10 @@ class AvgPool2d(Node):
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Affine(Node):
-    """Scale and shift a channel, what ``torch.nn.BatchNorm1d/2d`` does in eval mode: ``[c]`` each.
+    """Scale and shift a channel, what ``torch.nn.BatchNorm1d/2d`` does in eval mode.
 
-    After a flattened map there is one pair a neuron: ``[y, x, c]``.
+    ``scale`` and ``shift`` are ``[1, 1, 1]``, ``[1, 1, c]`` or, after a flattened map,
+    ``[y, x, c]``.
     """
 
     scale: Floats

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -383,10 +382,3 @@ def test_the_application_answers_bad_events_and_goes_on() -> None:
         lines = converse(command, frames)
         assert lines[:-1] == wanted
         assert lines[-1].startswith("class ")
-
-
-if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        name, _, value = argument.partition("=")
-        os.environ[name] = value
-    raise SystemExit(pytest.main([__file__, "-q", "-p", "no:cacheprovider"]))

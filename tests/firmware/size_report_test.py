@@ -13,7 +13,6 @@ import json
 import os
 import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -167,10 +166,3 @@ def test_a_link_fails_when_flash_is_exceeded(tmp_path: Path) -> None:
     over = link(tmp_path, "portenta_h7", tables=0x140000)
     assert over.returncode != 0
     assert "tables and the code do not fit the board's flash" in over.stderr
-
-
-if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        name, _, value = argument.partition("=")
-        os.environ[name] = value
-    raise SystemExit(pytest.main([__file__, "-q", "-p", "no:cacheprovider"]))

@@ -1,0 +1,462 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of kernel cases: one row a network, in the compiler's own terms, torch not needed.
+
+A new kernel, or a new option of one, is one row more. Whether such a network is what snnTorch means
+is the parity tests' business; here the C must equal the reference, bit for bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from spikec import ir, reference
+
+STEPS = 10
+MAP = (2, 7, 6)
+LOWEST, HIGHEST = 0.02, 0.95  # the share of spikes between which a layer's vectors mean something
+
+Both: TypeAlias = int | tuple[int, int]
+Axes: TypeAlias = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Draft:
+    """A network under way: what the next layer is given to build upon."""
+
+    layers: tuple[ir.Layer, ...]
+    input: ir.Shape
+    rng: np.random.Generator
+
+    @property
+    def shape(self) -> ir.Shape:
+        """What the next layer reads."""
+        return self.layers[-1].shape if self.layers else self.input
+
+    def node(self, kind: str, height: int, width: int, channels: int, flat: bool) -> dict[str, Any]:
+        """The fields that every layer has."""
+        before = self.layers[-1].name if self.layers else ir.INPUT
+        at = len(self.layers)
+        return {
+            "name": f"{kind}{at + 1}",
+            "source": str(at),
+            "inputs": (before,),
+            "shape": ir.Shape(height, width, channels, flat),
+        }
+
+    def same(self, kind: str) -> dict[str, Any]:
+        """The fields of a layer that keeps the shape."""
+        shape = self.shape
+        return self.node(kind, shape.height, shape.width, shape.channels, shape.flat)
+
+
+Grow: TypeAlias = Callable[[Draft], ir.Layer]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Case:
+    """A row: what is special about the network, one frame's axes ``(C, H, W)`` or ``(N,)``, layers.
+
+    ``size`` scales weights and thresholds, ``steps`` is the recording's length. A ``wide`` network
+    is for the host alone: it does not fit a microcontroller. On a ``grid`` inputs and weights are
+    multiples of 1/4, so that membranes lie exactly on the threshold now and then.
+    """
+
+    name: str
+    axes: Axes
+    layers: tuple[Grow, ...]
+    size: float = 1.0
+    steps: int = STEPS
+    wide: bool = False
+    grid: bool = False
+
+
+def case(name: str, axes: Axes, *layers: Grow, **options: Any) -> Case:
+    """A row of the table."""
+    return Case(name, axes, layers, **options)
+
+
+def conv(
+    channels: int,
+    kernel: Both,
+    stride: Both = 1,
+    padding: Both = 0,
+    dilation: Both = 1,
+    groups: int = 1,
+    mean: float = 0.1,
+) -> Grow:
+    """A convolution with random weights around ``mean``."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        before = draft.shape
+        kernels, strides, paddings, dilations = map(_pair, (kernel, stride, padding, dilation))
+        out = [
+            (size + 2 * paddings[i] - dilations[i] * (kernels[i] - 1) - 1) // strides[i] + 1
+            for i, size in enumerate((before.height, before.width))
+        ]
+        weight = (*kernels, before.channels // groups, channels)
+        return ir.Conv2d(
+            **draft.node("conv", out[0], out[1], channels, False),
+            weight=_normal(draft.rng, weight, mean, 0.6),
+            bias=_normal(draft.rng, (channels,), 0.0, 0.2),
+            stride=strides,
+            padding=paddings,
+            dilation=dilations,
+            groups=groups,
+        )
+
+    return grow
+
+
+def linear(outputs: int) -> Grow:
+    """A fully connected layer with random weights."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        return ir.Linear(
+            **draft.node("linear", 1, 1, outputs, True),
+            weight=_normal(draft.rng, (draft.shape.size, outputs), 0.1, 0.6),
+            bias=_normal(draft.rng, (outputs,), 0.0, 0.2),
+        )
+
+    return grow
+
+
+def maxpool(
+    kernel: Both,
+    stride: Both | None = None,
+    padding: Both = 0,
+    dilation: Both = 1,
+    clipped: bool = False,
+) -> Grow:
+    """Max pooling; ``clipped`` windows may reach beyond the map."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        before = draft.shape
+        kernels, paddings, dilations = map(_pair, (kernel, padding, dilation))
+        strides = _pair(kernel if stride is None else stride)
+        height, width = (
+            _windows(size, kernels[i], strides[i], paddings[i], dilations[i], clipped)
+            for i, size in enumerate((before.height, before.width))
+        )
+        return ir.MaxPool2d(
+            **draft.node("pool", height, width, before.channels, False),
+            kernel=kernels,
+            stride=strides,
+            padding=paddings,
+            dilation=dilations,
+            clipped=clipped,
+        )
+
+    return grow
+
+
+def avgpool(kernel: Both, stride: Both | None = None, padding: Both = 0) -> Grow:
+    """Average pooling whose windows are divided by the number of inputs that lie inside."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        before = draft.shape
+        kernels, paddings = _pair(kernel), _pair(padding)
+        strides = _pair(kernel if stride is None else stride)
+        sizes = (before.height, before.width)
+        rows, cols = (
+            [
+                taps
+                for _, taps in ir.extents(
+                    _windows(size, kernels[i], strides[i], paddings[i], 1, False),
+                    size, kernels[i], strides[i], paddings[i], 1,
+                )
+            ]
+            for i, size in enumerate(sizes)
+        )  # fmt: skip
+        return ir.AvgPool2d(
+            **draft.node("pool", len(rows), len(cols), before.channels, False),
+            kernel=kernels,
+            stride=strides,
+            padding=paddings,
+            divisors=np.outer(rows, cols).astype(np.float32),
+        )
+
+    return grow
+
+
+def affine() -> Grow:
+    """A scale and a shift for each channel, and for each neuron behind a flattened map."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        shape = draft.shape
+        axes = (shape.height, shape.width, shape.channels) if shape.flat else (1, 1, shape.channels)
+        return ir.Affine(
+            **draft.same("norm"),
+            scale=draft.rng.uniform(0.5, 1.5, axes).astype(np.float32),
+            shift=_normal(draft.rng, axes, 0.1, 0.3),
+        )
+
+    return grow
+
+
+def flatten() -> Grow:
+    """A map becomes a vector; nothing moves."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        shape = draft.shape
+        node = draft.node("flat", shape.height, shape.width, shape.channels, True)
+        return ir.Flatten(**node)
+
+    return grow
+
+
+SCALAR, CHANNEL, NEURON = "scalar", "channel", "neuron"
+
+
+def leaky(
+    reset: ir.ResetMechanism = "subtract",
+    delay: bool = True,
+    beta: str | float = 0.9,
+    threshold: str | float = 1.0,
+    grade: str | float = 1.0,
+) -> Grow:
+    """Neurons; a parameter is a number, or random values one a CHANNEL or one a NEURON."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        shape = draft.shape
+
+        def parameter(value: str | float, low: float, high: float) -> ir.Floats:
+            if isinstance(value, float):
+                return np.full((1, 1, 1), value, np.float32)
+            axes = {
+                SCALAR: (1, 1, 1),
+                CHANNEL: (1, 1, shape.channels),
+                NEURON: (shape.height, shape.width, shape.channels),
+            }[value]
+            return draft.rng.uniform(low, high, axes).astype(np.float32)
+
+        return ir.Leaky(
+            **draft.same("leaky"),
+            beta=parameter(beta, 0.4, 1.0),
+            threshold=parameter(threshold, 0.5, 1.3),
+            grade=parameter(grade, -1.5, 2.0),
+            reset=reset,
+            reset_delay=delay,
+        )
+
+    return grow
+
+
+def _resets(reset: ir.ResetMechanism, delay: bool) -> Case:
+    """Every form of the parameters, with and without a pooling in front, of one kind of reset."""
+    when = "a step later" if delay else "at once"
+    return case(
+        f"reset {reset} {when}; parameters of every form",
+        MAP,
+        *(conv(4, 2), leaky(reset, delay)),
+        *(conv(5, 3), maxpool(2), leaky(reset, delay, CHANNEL, CHANNEL)),
+        *(linear(9), leaky(reset, delay, NEURON, 0.7)),
+        *(linear(6), leaky(reset, delay, 0.6, NEURON)),
+        *(linear(4), leaky(reset, delay, SCALAR, SCALAR)),
+    )
+
+
+CASES: tuple[Case, ...] = (
+    case("linear layers", (11,), linear(9), leaky(), linear(33), leaky(), linear(1), leaky()),
+    case("a current through two linear layers", (8,), linear(7), linear(6), leaky()),
+    _resets("subtract", True),
+    _resets("subtract", False),
+    _resets("zero", True),
+    _resets("zero", False),
+    _resets("none", True),
+    _resets("none", False),
+    case("parameters of neurons on a map, pooled or not", MAP,
+         conv(4, 2), leaky(beta=NEURON, threshold=CHANNEL),
+         conv(4, 2), maxpool((2, 1)), leaky(beta=CHANNEL, threshold=NEURON),
+         conv(3, 1), leaky(beta=NEURON, threshold=NEURON)),
+    case("more channels than a block of neurons", MAP,
+         conv(40, 3, 2), leaky(threshold=CHANNEL), conv(32, 1), leaky("zero", False)),
+    case("kernels of one tap and not square", MAP, conv(5, 1), leaky(), conv(4, (2, 5)), leaky()),
+    case("stride 2, padded; stride (3, 1)", MAP,
+         conv(6, 3, 2, 1), leaky(), conv(5, (3, 2), (3, 1), (2, 0)), leaky()),
+    case("strides larger than the kernel", (1, 11, 12),
+         conv(4, 2, 3), leaky(), conv(4, (1, 2), (2, 3)), leaky()),
+    case("padding (2, 1); larger than the kernel", MAP,
+         conv(4, 3, 1, (2, 1)), leaky(), conv(4, 2, 3, 4), leaky()),
+    case("dilation 2; (1, 3) and padded", MAP,
+         conv(4, 3, dilation=2), leaky(), conv(4, 2, padding=(0, 2), dilation=(1, 3)), leaky()),
+    case("dilation with a stride", (2, 10, 9),
+         conv(4, 3, 2, 2, 2), leaky(), conv(4, (3, 2), (2, 3), 3, (3, 2)), leaky()),
+    case("groups", (4, 6, 5),
+         conv(6, 3, groups=2), leaky(), conv(9, 2, padding=1, groups=3), leaky()),
+    case("one channel a group, dilated and strided", (3, 8, 7),
+         conv(6, 2, groups=3, dilation=2), leaky(), conv(6, 3, 2, 1, groups=6), leaky()),
+    case("a current through two convolutions", MAP, conv(4, 3), conv(5, 2, padding=1), leaky()),
+    case("one column, one row", (3, 7, 1),
+         conv(4, (3, 1)), leaky(), conv(3, (5, 1), padding=(1, 0)), leaky()),
+    case("graded spikes into a convolution and a linear layer", MAP,
+         conv(4, 2), leaky(grade=0.7), conv(4, 3), leaky(grade=CHANNEL), linear(5),
+         leaky(grade=-1.5)),
+    case("graded spikes pooled, one grade a neuron", MAP,
+         conv(4, 2), leaky(grade=NEURON), maxpool(2), conv(4, 2), leaky(), linear(4), leaky()),
+    case("fused pooling with a remainder, of (3, 2) and of (1, 3)", (2, 9, 10),
+         conv(4, 2), maxpool((3, 2)), leaky(), conv(6, 2, padding=2), maxpool((1, 3)),
+         leaky("zero")),
+    case("pooling on its own: overlapping, then with gaps", (2, 9, 10),
+         conv(4, 2), maxpool(3, 1), leaky(), conv(4, 2), maxpool(2, (2, 3)), leaky()),
+    case("pooling on its own: padded, dilated, clipped", (2, 9, 10),
+         conv(4, 2), maxpool(2, padding=1), leaky(),
+         conv(4, 2), maxpool(2, 1, 1, (1, 2)), leaky(),
+         conv(4, 2), maxpool(3, 2, clipped=True), leaky()),
+    case("pooling twice, then into a convolution", MAP,
+         conv(4, 2), maxpool(2, 1), maxpool(2), conv(4, 2), leaky()),
+    case("spikes pooled: overlapping, padded", MAP,
+         conv(4, 2), leaky(), maxpool((3, 2), 1), conv(4, 2), leaky(), maxpool(2, padding=1),
+         linear(4), leaky()),
+    case("spikes pooled: dilated, clipped; the last layer is a pool", (2, 9, 10),
+         conv(4, 2), leaky(), maxpool(2, 1, 0, (3, 2)), conv(4, 1), leaky(),
+         maxpool(2, clipped=True)),
+    case("averages of currents, overlapping and padded", MAP,
+         conv(4, 2), avgpool((3, 2), (1, 2)), leaky(), conv(4, 2), avgpool(3, 2, 1), leaky()),
+    case("averages of spikes, of graded spikes and of the input", MAP,
+         avgpool(2, 1), conv(4, 2), leaky(), avgpool(2, 1), conv(4, 1), leaky(grade=CHANNEL),
+         avgpool(2), linear(4), leaky()),
+    case("the input pooled", MAP, maxpool((2, 1)), conv(4, 2), leaky()),
+    case("batch norm of the input and of spikes", MAP,
+         affine(), conv(4, 2), leaky(), affine(), conv(4, 2), leaky()),
+    case("batch norm of a flattened map and of graded spikes", MAP,
+         conv(3, 3), leaky(grade=NEURON), affine(), flatten(), affine(), linear(5), leaky()),
+    case("neurons first, neurons on neurons, thresholds of 0 and below", MAP,
+         leaky(threshold=0.5, beta=0.0), leaky(threshold=0.0, beta=0.0), leaky(threshold=1.4),
+         conv(3, 2, mean=-0.3), leaky(beta=0.5, threshold=-0.1), leaky(threshold=1.1)),
+    case("membranes exactly on the threshold", MAP,
+         conv(4, 2), leaky(beta=1.0), conv(4, 2), maxpool(2, 1), leaky("zero", False, 0.5),
+         linear(9), leaky("none", beta=0.5), linear(9), leaky("subtract", False, 1.0), grid=True),
+    case("subnormal numbers", MAP, conv(4, 2), leaky(), conv(4, 3), leaky("zero", False),
+         size=2.0**-130),
+    case("a layer of more than 65,536 neurons", (1, 58, 58),
+         conv(20, 1), leaky(beta=CHANNEL), maxpool(2), conv(3, 3, 2), leaky(),
+         steps=4, wide=True),
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drawn:
+    """A row with its weights, and the frames ``[T, H, W, C]`` in memory order it is shown."""
+
+    network: ir.Network
+    frames: ir.Floats
+
+
+def draw(row: Case) -> Drawn:
+    """Gives a row its weights and its frames; the same row, the same bits.
+
+    Weights are scaled, layer by layer, until every layer of neurons spikes now and then.
+
+    Raises:
+        ValueError: a layer's neurons cannot be brought to spike now and then, or no membrane lies
+            on the threshold although the row is there for it.
+    """
+    digest = hashlib.sha256(row.name.encode()).hexdigest()
+    rng = np.random.default_rng(int(digest[:8], 16))
+    channels, height, width = row.axes if len(row.axes) == 3 else (row.axes[0], 1, 1)
+    shape = ir.Shape(height, width, channels, len(row.axes) == 1)
+    frames = _frames(rng, row.steps, shape)
+    frames = _on_grid(frames) if row.grid else frames
+    layers: tuple[ir.Layer, ...] = ()
+    for grow in row.layers:
+        layer = grow(Draft(layers, shape, rng))
+        if isinstance(layer, ir.Leaky):
+            layer = dataclasses.replace(layer, threshold=layer.threshold * np.float32(row.size))
+        layers = (*layers, layer)
+        if isinstance(layer, ir.Leaky):
+            layers = _lively(row, shape, layers, frames)
+            if row.grid:
+                _check_ties(row, shape, layers, frames)
+    return Drawn(ir.Network(shape, layers, f"kernel case {row.name!r}", digest), frames)
+
+
+def _lively(
+    row: Case, shape: ir.Shape, layers: tuple[ir.Layer, ...], frames: ir.Floats
+) -> tuple[ir.Layer, ...]:
+    """Scales the last weights before the last layer until that one spikes at a middling rate."""
+    weighted = [i for i, layer in enumerate(layers) if isinstance(layer, ir.Conv2d | ir.Linear)]
+    last = layers[-1].name
+    factor = row.size
+    rate = 0.0
+    for _ in range(16):
+        if weighted:
+            at = weighted[-1]
+            layer = layers[at]
+            assert isinstance(layer, ir.Conv2d | ir.Linear)
+            weight, bias = layer.weight * np.float32(factor), layer.bias * np.float32(factor)
+            if row.grid:
+                weight, bias = _on_grid(weight), _on_grid(bias)
+            scaled = dataclasses.replace(layer, weight=weight, bias=bias)
+            layers = (*layers[:at], scaled, *layers[at + 1 :])
+        trace = reference.run(ir.Network(shape, layers, "", ""), frames)
+        rate = float(trace.spikes[last].mean())
+        if 0.08 <= rate <= 0.6 or not weighted:
+            break
+        factor = 1.6 if rate < 0.08 else 0.7
+    if not LOWEST <= rate <= HIGHEST:
+        raise ValueError(
+            f"kernel case {row.name!r}: {last} spikes at a rate of {rate:.3f}, which tests little; "
+            f"choose parameters that bring it between {LOWEST} and {HIGHEST}."
+        )
+    return layers
+
+
+def _check_ties(
+    row: Case, shape: ir.Shape, layers: tuple[ir.Layer, ...], frames: ir.Floats
+) -> None:
+    """Whether a membrane of the last layer lies exactly on the threshold in some step."""
+    last = layers[-1]
+    assert isinstance(last, ir.Leaky)
+    membranes = reference.run(ir.Network(shape, layers, "", ""), frames).membranes[last.name]
+    if not (membranes == last.threshold).any():
+        raise ValueError(
+            f"kernel case {row.name!r}: no membrane of {last.name} lies on the threshold; choose "
+            "weights or a decay for which one does."
+        )
+
+
+def _on_grid(values: ir.Floats) -> ir.Floats:
+    quarters: ir.Floats = np.round(values * 4) / np.float32(4)
+    return quarters + np.float32(0.0)
+
+
+def _frames(rng: np.random.Generator, steps: int, shape: ir.Shape) -> ir.Floats:
+    """Frames ``[T, H, W, C]``: counts sparse and dense, empty ones, real numbers of either sign."""
+    axes = (shape.height, shape.width, shape.channels)
+    kinds = (
+        lambda: rng.poisson(0.3, axes),
+        lambda: rng.normal(0.2, 1.0, axes),
+        lambda: rng.poisson(0.05, axes),
+        lambda: np.zeros(axes),
+        lambda: np.ones(axes),
+        lambda: rng.normal(0.3, 1.0, axes) * (rng.random(axes) < 0.3),
+        lambda: np.zeros(axes),
+        lambda: rng.poisson(1.5, axes),
+        lambda: np.eye(1, shape.size, shape.size - 1).reshape(axes) * 3,
+        lambda: np.eye(1, shape.size).reshape(axes),
+    )
+    return np.stack([kinds[t % len(kinds)]() for t in range(steps)]).astype(np.float32)
+
+
+def _pair(value: Both) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _normal(rng: np.random.Generator, axes: Axes, mean: float, deviation: float) -> ir.Floats:
+    return rng.normal(mean, deviation, axes).astype(np.float32)
+
+
+def _windows(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, clipped: bool
+) -> int:
+    """How many pooling windows there are; the last one must start inside the map."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    count = (-(-room // stride) if clipped else room // stride) + 1
+    if clipped and (count - 1) * stride >= size + padding:
+        count -= 1
+    return count

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiles the table of kernel cases to C and writes down what the reference says they do."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from spikec import emit_c, emit_tables, ir, reference
+from spikec.model import Model
+from tests.kernels import cases
+
+WIDTH = 98
+BROKEN = ("membrane", "output", "spike")
+"""Which kinds of expected value are made wrong on purpose, one in a file of its own."""
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the networks' headers and sources into two folders, and the cases into files.
+
+    ``every.c`` has every case, ``narrow.c`` those that a microcontroller can hold,
+    ``broken_KIND.c`` the first case with one expected value wrong.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    for what in ("headers", "sources", "cases"):
+        parser.add_argument(f"--{what}", type=Path, required=True, help=f"folder of the {what}")
+    options = parser.parse_args(arguments)
+    written: list[Vectors] = []
+    for number, row in enumerate(cases.CASES):
+        drawn = cases.draw(row)
+        model = Model.of(drawn.network, f"case{number:02}", "f32")
+        for name, text in emit_c.emit(model.plan, model.name).items():
+            folder = options.headers if name.endswith(".h") else options.sources
+            write(folder / name, text)
+        written.append(Vectors(row, model.name, vectors(model, drawn.frames, None)))
+        if number == 0:
+            for kind in BROKEN:
+                one = Vectors(row, model.name, vectors(model, drawn.frames, kind))
+                write(options.cases / f"broken_{kind}.c", whole([one]))
+    write(options.cases / "every.c", whole(written))
+    write(options.cases / "narrow.c", whole([one for one in written if not one.row.wide]))
+    return 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Vectors:
+    """A case as C: its row in the table, what its symbols start with, its arrays."""
+
+    row: cases.Case
+    symbol: str
+    text: str
+
+
+def vectors(model: Model, frames: ir.Floats, broken: str | None) -> str:
+    """C arrays of one case: ``frames [T, H, W, C]`` as lists, and what the reference makes of them.
+
+    ``broken`` makes one value wrong: a step before the last, in the last layer's first neuron.
+    """
+    network = model.network
+    trace = reference.run(network, frames)
+    steps = len(frames)
+    flat = frames.reshape(steps, -1)
+    step, index = np.nonzero(flat)
+    offsets = np.searchsorted(step, np.arange(steps + 1))
+    outputs = (trace.values[network.output.name].reshape(steps, -1) != 0).astype(np.uint8)
+    spikes = rows([trace.spikes[layer.name] for layer in network.spiking])
+    membranes = rows([trace.membranes[layer.name] for layer in network.spiking]).view(np.uint32)
+    first = -network.spiking[-1].shape.size
+    match broken:
+        case "output":
+            outputs[steps - 2, 0] ^= 1
+        case "spike":
+            spikes[steps - 2, first] ^= 1
+        case "membrane":
+            membranes[steps - 2, first] ^= np.uint32(1)
+    name = model.name
+    active = (
+        f"{{{at}, {emit_tables.float_literal(value)}}}"
+        for at, value in zip(index, flat[step, index], strict=True)
+    )
+    return "\n".join(
+        (
+            f"static {name}_state first_of_{name}, second_of_{name};",
+            array("uint32_t", f"offsets_of_{name}", map(str, offsets)),
+            array("spk_active", f"active_of_{name}", active),
+            array("uint8_t", f"outputs_of_{name}", map(str, outputs.ravel())),
+            array("uint8_t", f"spikes_of_{name}", map(str, spikes.ravel())),
+            array("uint32_t", f"membranes_of_{name}", (f"{bits:#x}" for bits in membranes.ravel())),
+        )
+    )
+
+
+def rows(layers: list[npt.NDArray[ir.Scalar]]) -> npt.NDArray[ir.Scalar]:
+    """Layers ``[T, H, W, C]`` one after the other, as rows ``[T, neurons]``."""
+    return np.concatenate([layer.reshape(len(layer), -1) for layer in layers], axis=1)
+
+
+def array(ctype: str, name: str, items: Iterable[str]) -> str:
+    """A C array, as many items a line as fit."""
+    lines = [" "]
+    for item in items:
+        if len(lines[-1]) + len(item) > WIDTH:
+            lines.append(" ")
+        lines[-1] += f" {item},"
+    return f"static const {ctype} {name}[] = {{\n" + "\n".join(lines) + "\n};\n"
+
+
+def whole(written: list[Vectors]) -> str:
+    """A file of cases."""
+    includes = "\n".join(f'#include "{v.symbol}.h"\n#include "{v.symbol}_model.h"' for v in written)
+    body = "\n".join(v.text for v in written)
+    entries = "\n".join(
+        f'  {{"{v.row.name}", &{v.symbol}_model, {{&first_of_{v.symbol}, &second_of_{v.symbol}}},\n'
+        f"   {v.row.steps}, offsets_of_{v.symbol}, active_of_{v.symbol},\n"
+        f"   outputs_of_{v.symbol}, spikes_of_{v.symbol}, membranes_of_{v.symbol}}},"
+        for v in written
+    )
+    return f"""// SPDX-License-Identifier: Apache-2.0
+// What the reference computed for every row of tests/kernels/cases.py. Generated; do not edit.
+#include "kernel_case.h"
+
+{includes}
+
+{body}
+const kernel_case kernel_cases[] = {{
+{entries}
+}};
+
+const uint32_t kernel_case_count = sizeof kernel_cases / sizeof kernel_cases[0];
+"""
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a text file with the same bytes on every machine."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
