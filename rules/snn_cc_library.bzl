@@ -2,7 +2,7 @@
 """snn_cc_library: a compiled network as a C library for any platform."""
 
 load("@rules_cc//cc:cc_library.bzl", "cc_library")
-load("//rules:copts.bzl", "COPTS")
+load("//cc:copts.bzl", "COPTS")
 
 def snn_cc_library(name, model, visibility = None, tags = []):
     """Compiles a network's C for the platform at hand: include "MODEL.h", call MODEL_step().

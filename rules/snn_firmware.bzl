@@ -3,7 +3,7 @@
 
 load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
 load("@rules_cc//cc:cc_library.bzl", "cc_library")
-load("//rules:copts.bzl", "COPTS")
+load("//cc:copts.bzl", "COPTS")
 load("//rules:firmware_image.bzl", "firmware_image")
 load("//rules:snn_cc_library.bzl", "snn_cc_library")
 load("//rules/private:target_source.bzl", "target_source")

@@ -3,7 +3,7 @@
 
 load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
 load("@rules_python//python:py_test.bzl", "py_test")
-load("//rules:copts.bzl", "COPTS")
+load("//cc:copts.bzl", "COPTS")
 load("//rules:snn_cc_library.bzl", "snn_cc_library")
 load("//rules:snn_firmware.bzl", "snn_firmware")
 load("//rules/private:target_source.bzl", "target_source")

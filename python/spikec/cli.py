@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SpikecError as error:
         print(f"spikec: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader has had enough: `spikec run ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikec.errors import SpikecError
+from spikec.files import write_whole
 
 _EVENT_BYTES = 5
 _MAX_TIME_US = (1 << 23) - 1
@@ -138,16 +139,7 @@ def write_nmnist(path: str | os.PathLike[str], recording: Recording) -> None:
     raw[:, 2] = (recording.polarity != 0).astype(np.int64) << 7 | time >> 16
     raw[:, 3] = time >> 8 & 0xFF
     raw[:, 4] = time & 0xFF
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(raw.tobytes())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SpikecError(
-            f"{path}: the recording cannot be written ({error.strerror or error}); "
-            "choose a folder that exists and can be written."
-        ) from error
+    write_whole(path, raw.tobytes(), "recording")
 
 
 def bin_events(

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikec.errors import SpikecError
+from spikec.files import write_whole
 
 # The formats are described in cc/firmware/drive_main.c.
 _INPUT_HEADER = struct.Struct("<4sIII")
@@ -86,16 +87,8 @@ def write_input(
     entries = np.empty(index.size, dtype=[("index", "<u4"), ("value", "<f4")])
     entries["index"], entries["value"] = index, value
     header = _INPUT_HEADER.pack(b"SPKI", _VERSION, inputs, offset.size - 1)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(header + offset.astype("<u8").tobytes() + entries.tobytes())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SpikecError(
-            f"{path}: the recording cannot be written ({error.strerror or error}); "
-            "choose a folder that exists and can be written."
-        ) from error
+    data = header + offset.astype("<u8").tobytes() + entries.tobytes()
+    write_whole(path, data, "recording")
 
 
 def read_output(path: _StrPath) -> DriveOutput:

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from spikec.errors import SpikecError
+from spikec.files import write_whole
 
 _StrPath = str | os.PathLike[str]
 
@@ -209,7 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
         report = size_report(options.elf)
         for path, text in ((options.text, report.to_text()), (options.json, report.to_json())):
             if path is not None:
-                _write(Path(path), text)
+                write_whole(Path(path), text.encode(), "report")
     except SpikecError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -224,16 +225,6 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise SpikecError(
             f"{path}: the file cannot be read ({error.strerror or error}); link the program first."
-        ) from error
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SpikecError(
-            f"{path}: the report cannot be written ({error.strerror or error}); "
-            "choose a folder that exists and can be written."
         ) from error
 
 
