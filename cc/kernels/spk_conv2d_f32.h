@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "spk_run_f32.h"
 #include "spk_spikes.h"
 
 // What one input row (or column) reaches: `taps` outputs from `out` on, through the kernel taps
@@ -40,13 +41,6 @@ typedef struct spk_conv2d_f32 {
   uint32_t group_out;  // output channels of one group
 } spk_conv2d_f32;
 
-// out[i] += value * weight[i] for one run of neighbouring outputs.
-SPK_KERNEL void spk_conv2d_add_run_f32(float *restrict out, const float *restrict weight,
-                                       size_t length, float value) {
-  SPK_UNROLL
-  for (size_t i = 0; i < length; i++) out[i] += value * weight[i];
-}
-
 // Adds what one input (memory position `index`, not zero) contributes to `out`.
 SPK_KERNEL void spk_conv2d_spread_f32(const spk_conv2d_f32 *conv, uint32_t index, float value,
                                       float *restrict out) {
@@ -65,13 +59,13 @@ SPK_KERNEL void spk_conv2d_spread_f32(const spk_conv2d_f32 *conv, uint32_t index
   for (uint32_t ky = 0; ky < rows.taps; ky++) {
     if (whole_row && cols.taps == conv->kernel_width) {
       // Away from the borders the length is a constant, which compilers unroll and vectorise.
-      spk_conv2d_add_run_f32(target, weight, weight_row, value);
+      spk_run_add_f32(target, weight, weight_row, value);
     } else if (whole_row) {
-      spk_conv2d_add_run_f32(target, weight, (size_t)cols.taps * conv->group_out, value);
+      spk_run_add_f32(target, weight, (size_t)cols.taps * conv->group_out, value);
     } else {
       for (uint32_t kx = 0; kx < cols.taps; kx++) {
-        spk_conv2d_add_run_f32(target + (size_t)kx * conv->col_step * conv->out_channels,
-                               weight + (size_t)kx * conv->group_out, conv->group_out, value);
+        spk_run_add_f32(target + (size_t)kx * conv->col_step * conv->out_channels,
+                        weight + (size_t)kx * conv->group_out, conv->group_out, value);
       }
     }
     weight += weight_row;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "spk_run_f32.h"
 #include "spk_spikes.h"
 
 typedef struct spk_linear_f32 {
@@ -19,9 +20,7 @@ typedef struct spk_linear_f32 {
 // Adds what one input (memory position `index`, not zero) contributes to `out`.
 SPK_KERNEL void spk_linear_spread_f32(const spk_linear_f32 *linear, uint32_t index, float value,
                                       float *restrict out) {
-  const float *restrict weight = linear->weight + (size_t)index * linear->outputs;
-  SPK_UNROLL
-  for (uint32_t i = 0; i < linear->outputs; i++) out[i] += value * weight[i];
+  spk_run_add_f32(out, linear->weight + (size_t)index * linear->outputs, linear->outputs, value);
 }
 
 // out = bias + sum of value * weight over a checked list of active inputs, in list order.

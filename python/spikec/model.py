@@ -83,7 +83,8 @@ class Model:
         """The generated C and the headers it includes, by file name; complete in itself."""
         found = emit_c.emit(self.plan, self.name)
         kernels = emit_c.kernels(self.plan)
-        for header in (*sources.RUNTIME, *sources.DRIVER, *sources.FRONT_END, *kernels):
+        same = (*sources.RUNTIME, *sources.INNER_LOOP, *sources.DRIVER, *sources.FRONT_END)
+        for header in (*same, *kernels):
             found[header] = sources.read(header)
         found["CMakeLists.txt"] = _CMAKE.format(name=self.name)
         return found

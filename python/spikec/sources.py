@@ -9,6 +9,8 @@ from spikec.errors import SpikecError
 
 RUNTIME = ("spk_compiler.h", "spk_observer.h", "spk_spikes.h", "spk_status.h")
 """What every generated NAME.h includes."""
+INNER_LOOP = ("spk_run_f32.h", "spk_run_f32_cortex_m7.h", "spk_run_f32_generic.h")
+"""What every event-driven kernel includes."""
 DRIVER = ("spk_drive.c", "spk_drive.h", "spk_model.h")
 """What drives a network over a whole recording."""
 FRONT_END = ("spk_window.h",)
