@@ -170,7 +170,7 @@ def test_what_compile_writes_builds_with_its_cmake_file(place: Place) -> None:
     command = ["cmake", "-S", "out", "-B", "made", f"-DCMAKE_C_COMPILER={host.compiler()[0]}"]
     subprocess.run(command, check=True, capture_output=True)
     subprocess.run(["cmake", "--build", "made"], check=True, capture_output=True)
-    assert Path("made/libtiny.a").stat().st_size > 0
+    assert Path("made/libspikec_tiny.a").stat().st_size > 0
 
 
 def test_run_gives_the_spike_counts_of_snntorch_as_json(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 import spikec
+from spikec import host
 from spikec.errors import SpikecError
 from spikec.import_snntorch import check, load_checkpoint
 from tests.networks import leaky
@@ -533,3 +535,108 @@ def test_no_frames_give_no_spikes() -> None:
     host = spikec.compile(small(), input_shape=MAP).build(("-O0",))
     assert host.run(np.zeros((0, *MAP))).shape == (0, 4)
     assert host.trace(np.zeros((0, *MAP)))["1"].shape == (0, 3, 6, 6)
+
+
+# What only torch, or only float32, refuses.
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (nn.Conv2d(2, 3, 3, padding=-1), "torch itself cannot run it"),
+        (nn.MaxPool2d(2, stride=(0, 1)), "cannot be read"),
+        (nn.Conv2d(2, 0, 3), "is neither (C, H, W) nor (N,)|cannot"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(layer: nn.Module, reason: str) -> None:
+    net = nn.Sequential(layer, leaky(output=True)).eval()
+    text = refusal(net)
+    assert "'0'" in text
+    assert any(part in text for part in reason.split("|")), text
+
+
+def test_a_weight_that_is_not_the_options_own_is_refused() -> None:
+    net = small()
+    net[0].weight = nn.Parameter(torch.ones(3, 2, 5, 5))
+    says(refusal(net), "'0' (Conv2d)")
+
+
+def test_a_batch_norm_beyond_float32_is_refused_and_one_whose_fold_is_is_not_folded() -> None:
+    norm: Any = nn.BatchNorm2d(3)
+    net: Any = nn.Sequential(nn.Conv2d(2, 3, 3), norm, leaky(output=True)).eval()
+    with torch.no_grad():
+        norm.running_var.fill_(1e-30)
+        norm.eps = 0.0
+        norm.weight.fill_(1e30)
+    says(refusal(net), "'1' (BatchNorm2d)", "not finite")
+    with torch.no_grad():
+        norm.running_var.fill_(1.0)
+        net[0].weight.fill_(1e30)
+        norm.weight.fill_(1e30)
+    kinds = [type(layer).__name__ for layer in spikec.compile(net, MAP).network.layers]
+    assert kinds == ["Conv2d", "Affine", "Leaky"]
+
+
+def test_an_input_too_large_for_any_machine_is_refused() -> None:
+    says(refusal(small(), (2, 60_000, 60_000)), "too large", "use a smaller")
+    says(refusal(small(), (2, 70_000, 8)), "at most 65,535 rows")
+
+
+@pytest.mark.parametrize("shape", [5.0, None])
+def test_an_input_shape_that_is_no_tuple_is_refused(shape: Any) -> None:
+    with pytest.raises(SpikecError, match="neither"):
+        spikec.compile(small(), input_shape=shape)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda state: state.update({"0.weight": state["0.weight"].to_sparse()}), "sparse float32"),
+        (
+            lambda state: state.update({"0.weight": state["0.weight"].to(torch.complex64)}),
+            "complex64",
+        ),
+        (lambda state: state.update({"0.weight": state["0.weight"].half()}), "float16"),
+        (lambda state: state.update({7: torch.ones(1)}), "a state_dict (names to tensors)"),
+    ],
+)
+def test_a_checkpoint_of_other_types_is_refused(
+    tmp_path: Path, change: Callable[[dict[Any, Any]], object], reason: str
+) -> None:
+    says(load_refusal(saved(tmp_path, change)), reason)
+
+
+def test_a_network_that_was_trained_a_moment_ago_compiles() -> None:
+    """Its layers hold membranes with gradients, which torch cannot copy."""
+    net = small().train()
+    spikes, _ = net(torch.rand(1, *MAP) * 4)
+    spikes.sum().backward()
+    assert spikec.compile(net.eval(), MAP).report().table_bytes > 0
+
+
+def test_a_library_of_another_network_is_refused(tmp_path: Path) -> None:
+    other = nn.Sequential(nn.Flatten(), nn.Linear(128, 4), leaky(output=True)).eval()
+    written = tmp_path / "other"
+    spikec.compile(other, MAP, "net").write(written)
+    library = tmp_path / "net.so"
+    command = [*host.compiler(), "-shared", "-fPIC", "-ffp-contract=off", "-o", str(library)]
+    sources = [str(written / name) for name in ("net.c", "net_model.c", "spk_drive.c")]
+    subprocess.run([*command, *sources], check=True)
+    assert spikec.compile(other, MAP, "net").load(library).run(np.zeros((2, *MAP))).shape == (2, 4)
+    with pytest.raises(SpikecError, match="built from another network"):
+        spikec.compile(small(), MAP, "net").load(library)
+    with pytest.raises(SpikecError, match="no shared library"):
+        spikec.compile(small(), MAP, "net").load(tmp_path / "missing.so")
+
+
+@pytest.mark.parametrize("named", ["'", " ", "nonsense-compiler"])
+def test_a_compiler_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    monkeypatch.setenv("CC", named)
+    with pytest.raises(SpikecError, match="CC names"):
+        spikec.compile(small(), MAP).build()
+
+
+@pytest.mark.parametrize("frames", [[[1], [1, 2]], torch.zeros(1, *MAP, requires_grad=True)])
+def test_frames_that_are_no_array_are_refused(frames: Any) -> None:
+    with pytest.raises(SpikecError, match="frames are"):
+        spikec.compile(small(), MAP).build().run(frames)

@@ -115,7 +115,7 @@ def _builder(spec: str) -> tuple[ModuleType, Callable[[], nn.Module]]:
         raise SpikecError(
             f"--net {spec}: there is no module {error.name!r}; run spikec where it can be imported."
         ) from error
-    except Exception as error:  # whatever the user's own code raises
+    except (Exception, SystemExit) as error:  # whatever the user's own code raises
         raise SpikecError(
             f"--net {spec}: importing {module_name} raised {type(error).__name__}: {error}; "
             "correct it first."
@@ -139,14 +139,20 @@ def load_module(path: Path, spec: str) -> tuple[ModuleType, nn.Module]:
             f"{path}: cannot tell what kind of model this is; a torch checkpoint is named .pt or "
             ".pth."
         )
-    from torch import nn
+    try:
+        from torch import nn
 
-    from spikec.import_snntorch import load_checkpoint
+        from spikec.import_snntorch import load_checkpoint
+    except ModuleNotFoundError as error:
+        raise SpikecError(
+            f"reading {path} needs the package {error.name!r}, which is not here: pip install "
+            "torch snntorch."
+        ) from error
 
     module, function = _builder(spec)
     try:
         net = function()
-    except Exception as error:  # whatever the user's own code raises
+    except (Exception, SystemExit) as error:  # whatever the user's own code raises
         raise SpikecError(
             f"--net {spec}: raised {type(error).__name__}: {error}; it must build the network "
             "without arguments."
@@ -210,7 +216,7 @@ class _Result:
     file: str
     events: int
     steps: int
-    winner: int
+    winner: int | None  # None when no output spiked
     counts: tuple[float, ...]  # whole numbers unless spikes are graded
     us_per_step: float
 
@@ -223,13 +229,20 @@ def _run(options: argparse.Namespace) -> int:
             "needs a network with input 2,H,W."
         )
     _, height, width = options.input
+    if min(height, width) < 1:
+        raise SpikecError(f"--input 2,{height},{width}: a frame has at least one pixel.")
     recordings = [(path, read_nmnist(path, width, height)) for path in options.events]
     module, _, model = load_model(
         options.model, options.net, options.input, "network", options.numbers
     )
     steps = options.steps
     if steps is None:
-        steps = int(getattr(module, "STEPS", _DEFAULT_STEPS))
+        steps = getattr(module, "STEPS", _DEFAULT_STEPS)
+        if not isinstance(steps, int):
+            raise SpikecError(
+                f"--net {options.net}: its module's STEPS is {steps!r}; make it a whole number or "
+                "give --steps."
+            )
     host = model.build()
     results = []
     for path, recording in recordings:
@@ -237,10 +250,11 @@ def _run(options: argparse.Namespace) -> int:
         start = time.perf_counter()
         counts = host.run(frames).sum(axis=0)
         elapsed = time.perf_counter() - start
+        winner = int(np.argmax(counts)) if counts.any() else None
         results.append(
             _Result(
-                str(path), len(recording.x), steps, int(np.argmax(counts)),
-                tuple(counts.tolist()), elapsed / steps * 1e6,
+                str(path), len(recording.x), steps, winner, tuple(counts.tolist()),
+                elapsed / steps * 1e6,
             )
         )  # fmt: skip
     if options.json:
@@ -248,7 +262,11 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     for result in results:
         print(
-            f"{result.file}: class {result.winner}, spikes {' '.join(map(str, result.counts))}, "
+            f"{result.file}: {_class(result.winner)}, spikes {' '.join(map(str, result.counts))}, "
             f"{result.events:,} events in {result.steps} steps, {result.us_per_step:.0f} us a step"
         )
     return 0
+
+
+def _class(winner: int | None) -> str:
+    return "no class: no output spiked" if winner is None else f"class {winner}"

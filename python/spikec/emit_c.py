@@ -37,7 +37,7 @@ def check_name(name: str) -> str:
     Raises:
         SpikecError: it is no C identifier, or one that C or the runtime keeps for itself.
     """
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise SpikecError(
             f"the name {name!r} is no C identifier, and generated symbols start with it; use "
             "letters, digits and underscores, and a letter first."

@@ -10,7 +10,6 @@ from typing import assert_never
 import numpy as np
 
 from spikec import ir
-from spikec.errors import SpikecError
 from spikec.passes import plan as planning
 from spikec.taps import Span, spans, tap_order
 
@@ -150,20 +149,12 @@ def _float_table(layer: str, name: str, values: ir.Floats, caption: str) -> Tabl
 
 
 def _span_table(layer: str, name: str, entries: Sequence[Span], caption: str) -> Table:
-    if any(max(s.out, s.tap, s.taps) > 0xFFFF for s in entries):
-        raise SpikecError(
-            f"layer {layer}: a map of more than 65,535 rows or columns is not supported."
-        )
     body = rows_of(f"{{{s.out}, {s.tap}, {s.taps}}}" for s in entries)
     text = f"// {caption}\nstatic const spk_span {name}[{len(entries)}] = {{\n{body}\n}};\n"
     return Table(layer, "spk_span", name, 6 * len(entries), text)
 
 
 def _extent_table(layer: str, name: str, entries: Sequence[tuple[int, int]], caption: str) -> Table:
-    if any(max(entry) > 0xFFFF for entry in entries):
-        raise SpikecError(
-            f"layer {layer}: a map of more than 65,535 rows or columns is not supported."
-        )
     body = rows_of(f"{{{first}, {taps}}}" for first, taps in entries)
     text = f"// {caption}\nstatic const spk_extent {name}[{len(entries)}] = {{\n{body}\n}};\n"
     return Table(layer, "spk_extent", name, 4 * len(entries), text)

@@ -14,6 +14,7 @@ from spikec.errors import SpikecError
 from spikec.files import write_whole
 
 _EVENT_BYTES = 5
+_LARGEST = 1 << 28  # values in the frames of one recording: a gigabyte
 _MAX_TIME_US = (1 << 23) - 1
 # The ATIS camera has 240 rows, 0 to 239. It writes row 240 to say that its clock wrapped: such an
 # event carries no pixel, and it and all later times are 2^13 us later than their own bits say.
@@ -161,10 +162,15 @@ def bin_events(
         )
     if not len(recording):
         raise SpikecError("bin_events: the recording has no events; give at least one.")
+    height, width = recording.height, recording.width
+    if steps * 2 * height * width > _LARGEST:
+        raise SpikecError(
+            f"bin_events: {steps} steps of 2 x {height} x {width} values are more than "
+            f"{_LARGEST:,}; give fewer steps."
+        )
     elapsed = recording.time_us - recording.time_us[0]
     step = elapsed * steps // (elapsed[-1] + 1) if window_us is None else elapsed // window_us
     kept = step < steps
-    height, width = recording.height, recording.width
     row = step[kept] * 2 + (recording.polarity[kept] != 0)
     index = (row * height + recording.y[kept]) * width + recording.x[kept]
     counts = np.bincount(index, minlength=steps * 2 * height * width)

@@ -34,6 +34,19 @@ _STATUS = (
 )  # fmt: skip
 
 
+class _SpkModel(ctypes.Structure):
+    """The start of C's ``spk_model``, as far as it is read here."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("inputs", ctypes.c_uint32),
+        ("outputs", ctypes.c_uint32),
+        ("layers", ctypes.c_uint32),
+        ("neurons", ctypes.POINTER(ctypes.c_uint32)),
+        ("state_bytes", ctypes.c_size_t),
+    )
+
+
 class Host:
     """A compiled network, loaded. Each run starts from the reset state with a state of its own.
 
@@ -45,14 +58,28 @@ class Host:
     def __init__(self, plan: Plan, name: str, library: Path) -> None:
         self._plan = plan
         try:
-            self._library = ctypes.CDLL(str(library))
-            self._model = ctypes.c_char.in_dll(self._library, f"{name}_model")
+            # A path that is not absolute would be looked for where the system's libraries are.
+            self._library = ctypes.CDLL(str(library.absolute()))
+            self._model = _SpkModel.in_dll(self._library, f"{name}_model")
         except (OSError, ValueError) as error:
             raise SpikecError(
                 f"{library}: is no shared library of the network {name!r} ({error}); build "
                 f"{name}.c, {name}_model.c and spk_drive.c into one."
             ) from error
         self._library.spk_drive_frames.restype = ctypes.c_int
+        network = plan.network
+        neurons = tuple(layer.shape.size for layer in network.spiking)
+        built = (
+            self._model.inputs,
+            self._model.outputs,
+            tuple(self._model.neurons[: self._model.layers]),
+            self._model.state_bytes,
+        )
+        if built != (network.input.size, network.output.shape.size, neurons, plan.state_bytes):
+            raise SpikecError(
+                f"{library}: was built from another network than {name!r} here: build it again "
+                "from the files that this network's model.write() gives."
+            )
 
     def run(self, frames: npt.ArrayLike) -> npt.NDArray[np.generic]:
         """The output spikes ``[T, outputs]`` of a recording, in snnTorch's order.
@@ -136,7 +163,12 @@ def checked_frames(network: ir.Network, frames: npt.ArrayLike) -> ir.Floats:
         SpikecError: they do not fit the network's input or are not finite.
     """
     axes = network.input.axes
-    array = np.asarray(frames)
+    try:
+        array = np.asarray(frames)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise SpikecError(
+            f"frames are no array of numbers ({str(error).splitlines()[0]}); give one."
+        ) from error
     if array.dtype.kind not in "buif":
         raise SpikecError(f"frames are of type {array.dtype}; give an array of numbers.")
     if array.ndim != len(axes) + 1 or array.shape[1:] != axes:
@@ -202,8 +234,11 @@ def compiler() -> list[str]:
     """
     named = os.environ.get("CC")
     if named:
-        command = shlex.split(named)
-        if not shutil.which(command[0]):
+        try:
+            command = shlex.split(named)
+        except ValueError:
+            command = []
+        if not command or not shutil.which(command[0]):
             raise SpikecError(
                 f"CC names {named!r}, which is not on the PATH; set it to a compiler."
             )

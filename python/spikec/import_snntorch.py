@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import math
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -85,7 +85,10 @@ def load_checkpoint(net: nn.Module, path: Path) -> None:
         for key in ("state_dict", "model_state_dict"):
             if isinstance(state.get(key), Mapping):
                 state = state[key]
-    if not isinstance(state, Mapping) or not all(torch.is_tensor(v) for v in state.values()):
+    tensors = isinstance(state, Mapping) and all(
+        isinstance(key, str) and torch.is_tensor(value) for key, value in state.items()
+    )
+    if not tensors:
         raise SpikecError(
             f"{path}: holds a {type(state).__name__} where a state_dict (names to tensors) is "
             "needed; save it with torch.save(net.state_dict(), path)."
@@ -98,6 +101,11 @@ def load_checkpoint(net: nn.Module, path: Path) -> None:
         for name, tensor in expected.items()
         if name in state and state[name].shape != tensor.shape
     ]
+    other = [
+        f"{name} is {_type(state[name])} in the file and {_type(tensor)} in the network"
+        for name, tensor in expected.items()
+        if name in state and _type(state[name]) != _type(tensor)
+    ]
     faults = []
     if missing:
         faults.append(f"tensors are missing: {', '.join(missing)}")
@@ -105,12 +113,20 @@ def load_checkpoint(net: nn.Module, path: Path) -> None:
         faults.append(f"tensors are not in the network: {', '.join(extra)}")
     if wrong:
         faults.append(f"shapes differ: {', '.join(wrong)}")
+    if other:
+        faults.append(f"types differ: {', '.join(other)}")
     if faults:
         raise SpikecError(
             f"{path}: does not fit the network that --net builds: {'; '.join(faults)}; use the "
             "function that built the network which was saved."
         )
     net.load_state_dict(dict(state))
+
+
+def _type(tensor: torch.Tensor) -> str:
+    """A tensor's type in a word or two: ``float32``, ``sparse float32``."""
+    layout = "" if tensor.layout == torch.strided else "sparse "
+    return f"{layout}{str(tensor.dtype).removeprefix('torch.')}"
 
 
 def check(net: nn.Module, input_shape: tuple[int, ...]) -> tuple[Problem, ...]:
@@ -206,7 +222,7 @@ def _read(
             count[prefix] = count.get(prefix, 0) + 1
             inputs = (layers[-1].name if layers else ir.INPUT,)
             base = ir.Node(f"{prefix}{count[prefix]}", name, inputs, current)
-            layer = reader(module, base)
+            layer = _agreed(module, _read_by(reader, module, base), current)
         except _RefusedError as error:
             refuse(name, layer_kind, error.found, error.fix)
             if current is not None and not isinstance(module, snntorch.Leaky):
@@ -219,27 +235,86 @@ def _read(
     return tuple(layers), tuple(problems), shape
 
 
-def _shape_after(module: nn.Module, shape: ir.Shape) -> ir.Shape | None:
-    """What a refused layer hands on, found by running it, so that what follows is read as well."""
+def _read_by(
+    reader: Callable[[nn.Module, ir.Node], ir.Layer], module: nn.Module, base: ir.Node
+) -> ir.Layer:
+    """Reads a layer; what no reader expects, such as a stride of 0, is refused as well."""
     try:
-        with torch.no_grad():
-            result = copy.deepcopy(module)(torch.zeros(1, *shape.axes))
-        result = result[0] if isinstance(result, tuple) else result
-        return _input_shape(tuple(result.shape[1:]))
+        layer = reader(module, base)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise _RefusedError(
+            f"cannot be read ({_first_line(error)})", "check its sizes and options"
+        ) from error
+    _bounded(layer.shape)
+    return layer
+
+
+def _agreed(module: nn.Module, layer: ir.Layer, before: ir.Shape) -> ir.Layer:
+    """Returns ``layer`` if torch, too, can run it and gets the same shape."""
+    if isinstance(module, snntorch.Leaky):
+        return layer  # its shape is its input's, and it may hold a membrane that cannot be copied
+    try:
+        axes = _axes_after(module, before)
+    except Exception as error:  # whatever torch raises
+        raise _RefusedError(
+            f"torch itself cannot run it on an input {before} ({_first_line(error)})",
+            "make the layers fit each other and the input shape",
+        ) from error
+    if axes != layer.shape.axes:
+        raise _RefusedError(
+            f"gives {axes} in torch and {layer.shape.axes} by its options",
+            "check that its tensors are those that its options ask for",
+        )
+    return layer
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _axes_after(module: nn.Module, shape: ir.Shape) -> tuple[int, ...]:
+    """What a layer hands on, found by running a copy of it."""
+    with torch.no_grad():
+        result = copy.deepcopy(module)(torch.zeros(1, *shape.axes))
+    result = result[0] if isinstance(result, tuple) else result
+    return tuple(result.shape[1:])
+
+
+def _shape_after(module: nn.Module, shape: ir.Shape) -> ir.Shape | None:
+    """What a refused layer hands on, so that what follows is read as well; None if unknown."""
+    try:
+        return _input_shape(_axes_after(module, shape))
     except Exception:  # whatever an unknown layer raises: it stays unknown
         return None
 
 
+_LARGEST = 1 << 28
+"""Values in one layer, a gigabyte of floats: far beyond a microcontroller, and beyond C's enum."""
+_LONGEST = 0xFFFF
+"""Rows or columns of a map, which tables hold in 16 bits."""
+
+
+def _bounded(shape: ir.Shape) -> None:
+    if shape.size > _LARGEST or max(shape.height, shape.width) > _LONGEST:
+        raise _RefusedError(
+            f"its size {shape} is too large",
+            f"at most {_LONGEST:,} rows or columns and {_LARGEST:,} values are supported: use a "
+            "smaller input or layer",
+        )
+
+
 def _input_shape(input_shape: tuple[int, ...]) -> ir.Shape:
-    axes = tuple(input_shape)
+    axes = tuple(input_shape) if isinstance(input_shape, Iterable) else (input_shape,)
     if len(axes) not in (1, 3) or not all(isinstance(a, int) and a > 0 for a in axes):
         raise _RefusedError(
             f"the input shape {axes} is neither (C, H, W) nor (N,)",
             "give one frame's shape without time and batch, such as 2,34,34",
         )
-    if len(axes) == 1:
-        return ir.Shape(1, 1, axes[0], flat=True)
-    return ir.Shape(axes[1], axes[2], axes[0], flat=False)
+    shape = ir.Shape(1, 1, axes[0], flat=True)
+    if len(axes) == 3:
+        shape = ir.Shape(axes[1], axes[2], axes[0], flat=False)
+    _bounded(shape)
+    return shape
 
 
 def _flattened(net: nn.Sequential, prefix: str) -> Iterator[tuple[str, nn.Module]]:
@@ -284,6 +359,11 @@ def _sound(module: nn.Module) -> None:
             continue
         if tensor.dtype == torch.float64 and tensor.ndim == 0:
             continue  # a Python scalar to torch: it takes the membrane's float32
+        if tensor.is_meta or tensor.layout != torch.strided:
+            raise _RefusedError(
+                f"its {name} is a {'meta' if tensor.is_meta else 'sparse'} tensor",
+                "load its values as an ordinary tensor",
+            )
         if tensor.dtype != torch.float32:
             raise _RefusedError(
                 f"its {name} is {str(tensor.dtype).removeprefix('torch.')}, not float32",
@@ -497,18 +577,24 @@ def _batch_norm(module: nn.Module, base: ir.Node) -> ir.Layer:
             "make the layers fit each other and the input shape",
         )
     # y = (x - mean) / sqrt(var + eps) * gamma + beta, in double until the end.
-    deviation = np.sqrt(_array(norm.running_var).astype(np.float64) + norm.eps)
+    with np.errstate(invalid="ignore"):
+        deviation = np.sqrt(_array(norm.running_var).astype(np.float64) + norm.eps)
     gamma = 1.0 if norm.weight is None else _array(norm.weight).astype(np.float64)
     offset = 0.0 if norm.bias is None else _array(norm.bias).astype(np.float64)
-    scale = gamma / deviation
-    shift = offset - _array(norm.running_mean) * scale
-    if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
-        raise _RefusedError("its running_var + eps is not positive", "train it again")
+    with np.errstate(all="ignore"):
+        scale = gamma / deviation
+        shift = offset - _array(norm.running_mean) * scale
     axes = (-1, *(1,) * (len(base.shape.axes) - 1))
+    with np.errstate(all="ignore"):  # what does not fit float32 is refused just below
+        scales = ir.memory_parameter(scale.reshape(axes), base.shape)
+        shifts = ir.memory_parameter(shift.reshape(axes), base.shape)
+    if not (np.isfinite(scales).all() and np.isfinite(shifts).all()):
+        raise _RefusedError(
+            "its scale or shift is not finite: running_var + eps is not positive, or too small",
+            "train it again",
+        )
     return ir.Affine(
-        base.name, base.source, base.inputs, base.shape,
-        ir.memory_parameter(scale.reshape(axes), base.shape),
-        _no_negative_zero(ir.memory_parameter(shift.reshape(axes), base.shape)),
+        base.name, base.source, base.inputs, base.shape, scales, _no_negative_zero(shifts)
     )  # fmt: skip
 
 

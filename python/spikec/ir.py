@@ -163,7 +163,7 @@ Layer: TypeAlias = Conv2d | Linear | MaxPool2d | AvgPool2d | Affine | Flatten | 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """A feed-forward network: a directed acyclic graph of layers in an order that can be run.
+    """A feed-forward network: layers in an order that can be run, so far each reading one other.
 
     ``source`` and ``sha256`` say what it was made from; they are printed in the generated files.
     """
@@ -211,6 +211,8 @@ def memory_parameter(values: npt.NDArray[np.generic], shape: Shape) -> Floats:
     ``values`` broadcasts against snnTorch's axes of ``shape``; the result is ``[1, 1, 1]``,
     ``[1, 1, c]`` or ``[y, x, c]``.
     """
+    if values.size == 1:
+        return np.asarray(values, np.float32).reshape(1, 1, 1)
     full = np.broadcast_to(np.asarray(values, dtype=np.float32), shape.axes)
     maps = np.ascontiguousarray(shape.to_memory(full), dtype=np.float32)
     if np.all(maps == maps[0, 0, 0]):

@@ -13,7 +13,7 @@ from pathlib import Path
 from spikec import emit_c, emit_tables, host, ir, sources
 from spikec.errors import SpikecError
 from spikec.passes.fold import fold
-from spikec.passes.plan import Buffer, Plan, plan
+from spikec.passes.plan import Plan, plan
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,12 +113,13 @@ class Model:
                 Path(path).chmod(0o644)
             for name, path_written in zip(files, written, strict=True):
                 path_written.replace(folder / name)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
             for path_written in written:
                 with contextlib.suppress(OSError):
                     path_written.unlink(missing_ok=True)
             raise SpikecError(
-                f"{folder}: cannot be written ({error.strerror}); choose another output folder."
+                f"{folder}: cannot be written ({getattr(error, 'strerror', error)}); choose "
+                "another output folder."
             ) from error
 
     def build(self, flags: tuple[str, ...] = ()) -> host.Host:
@@ -162,19 +163,15 @@ class Model:
             layers,
         )
 
-    def buffers(self) -> tuple[Buffer, ...]:
-        """Every array of the state struct; those of one slot share their memory."""
-        return (*self.plan.membranes, *(b for slot in self.plan.slots for b in slot))
-
 
 _CMAKE = """\
 # SPDX-License-Identifier: Apache-2.0
 # Builds the network as a static library. Set your toolchain; nothing else is needed.
 cmake_minimum_required(VERSION 3.13)
-project({name} C)
-add_library({name} STATIC {name}.c {name}_model.c spk_drive.c)
-target_include_directories({name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
-set_target_properties({name} PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON)
+project(spikec_{name} C)
+add_library(spikec_{name} STATIC {name}.c {name}_model.c spk_drive.c)
+target_include_directories(spikec_{name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
+set_target_properties(spikec_{name} PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON)
 # Fused multiply-add would round differently from the reference.
-target_compile_options({name} PRIVATE -O3 -ffp-contract=off)
+target_compile_options(spikec_{name} PRIVATE -O3 -ffp-contract=off)
 """

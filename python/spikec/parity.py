@@ -106,21 +106,6 @@ class Parity:
         )
 
 
-def first_difference(
-    layer: str, ours: Array, theirs: Array, their_membrane: Array, threshold: npt.ArrayLike
-) -> Difference | None:
-    """The first neuron and step at which spikes ``[T, *axes]`` of a layer differ, or None.
-
-    ``their_membrane [T, *axes]`` is what snnTorch compares with ``threshold``, which broadcasts
-    to ``axes``. Spikes are unit or graded, as the layer hands them on.
-
-    Raises:
-        ValueError: the shapes are not the same.
-    """
-    found = _differences(layer, ours, theirs, their_membrane, threshold, before=len(ours))
-    return found[0] if found else None
-
-
 def first_bit_difference(layer: str, ours: Array, theirs: Array) -> BitDifference | None:
     """The first float32 value ``[T, *axes]`` that is not the same 32 bits, or None.
 

@@ -99,11 +99,12 @@ def _recordings(
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """Frames ``[T, *shape]`` to compare on, each under a name."""
     yield "random frames", _random_frames(options.steps, shape)
-    files = [
-        file
-        for path in options.events
-        for file in (sorted(path.rglob("*.bin")) if path.is_dir() else [path])
-    ]
+    files: list[Path] = []
+    for path in options.events:
+        found = sorted(path.rglob("*.bin")) if path.is_dir() else [path]
+        if not found:
+            raise SpikecError(f"{path}: has no recordings (.bin) to compare on.")
+        files += found
     if options.shared:
         folder = shared_folder(*options.shared.split("/"))
         if folder is None:

@@ -35,8 +35,11 @@ _SHF_ALLOC = 2
 _PT_LOAD = 1
 _STT_OBJECT = 1
 
-# Generated tables are named after their layer, as in conv1_weight or leaky2.
-_LAYER = re.compile(r"([a-z]+[0-9]+)(?:_|\.|$)")
+# Generated tables are named after their layer, as in conv1_weight or leaky2. A network may be named
+# anything, and its NAME_model belongs to no layer.
+_LAYER = re.compile(
+    r"((?:conv|linear|maxpool|avgpool|norm|leaky)[0-9]+)(?!_model(?:_neurons)?(?:\.|$))(?:_|\.|$)"
+)
 # Later ones are left out where a board has one memory for both.
 _MEMORIES = ("flash", "ram", "state")
 

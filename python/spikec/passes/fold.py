@@ -14,7 +14,8 @@ def fold(network: ir.Network) -> ir.Network:
     """Returns the network without the batch norms that directly follow a Conv2d or a Linear.
 
     ``(W x + b) * scale + shift = (W * scale) x + (b * scale + shift)``, computed in double and
-    rounded once. A batch norm that follows anything else stays an ``Affine`` layer.
+    rounded once. A batch norm that follows anything else, or whose product would not fit float32,
+    stays an ``Affine`` layer.
     """
     layers: list[ir.Layer] = []
     renamed: dict[str, str] = {}
@@ -30,14 +31,17 @@ def fold(network: ir.Network) -> ir.Network:
             and layer.scale.shape[:2] == (1, 1)
         ):
             scale = np.broadcast_to(layer.scale.ravel(), before.bias.shape).astype(np.float64)
-            layers[-1] = dataclasses.replace(
-                before,
-                source=f"{before.source}, {layer.source}",
-                weight=(before.weight * scale).astype(np.float32),
-                bias=(before.bias * scale + layer.shift.ravel()).astype(np.float32)
-                + np.float32(0.0),
-            )
-            renamed[layer.name] = before.name
-        else:
-            layers.append(layer)
+            with np.errstate(over="ignore"):
+                weight = (before.weight * scale).astype(np.float32)
+                bias = (before.bias * scale + layer.shift.ravel()).astype(np.float32)
+            if np.isfinite(weight).all() and np.isfinite(bias).all():
+                layers[-1] = dataclasses.replace(
+                    before,
+                    source=f"{before.source}, {layer.source}",
+                    weight=weight,
+                    bias=bias + np.float32(0.0),  # no -0.0 to start a sum from
+                )
+                renamed[layer.name] = before.name
+                continue
+        layers.append(layer)
     return dataclasses.replace(network, layers=tuple(layers))

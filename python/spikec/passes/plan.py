@@ -136,9 +136,7 @@ class Plan:
     @property
     def state_bytes(self) -> int:
         """``sizeof`` of the state struct."""
-        offset = 0
-        for group in ((buffer,) for buffer in self.membranes):
-            offset += group[0].bytes
+        offset = sum(buffer.bytes for buffer in self.membranes)
         for slot in self.slots:
             align = max(SIZES[buffer.ctype] for buffer in slot)
             size = max(buffer.bytes for buffer in slot)
