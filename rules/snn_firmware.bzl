@@ -8,7 +8,25 @@ load("//rules:firmware_image.bzl", "firmware_image")
 load("//rules:snn_cc_library.bzl", "snn_cc_library")
 load("//rules/private:target_source.bzl", "target_source")
 
+_BOARDS = [
+    "mps2_an500",
+    "portenta_h7",
+]
 _MANUAL = ["manual"]  # built through the image's transition only
+
+def _check(name, board, program, steps, window_us):
+    """Fails with a sentence unless there is such a firmware."""
+    where = "snn_firmware(name = \"%s\"): " % name
+    if board not in _BOARDS:
+        fail(where + "board is \"%s\"; use \"%s\"." % (board, "\" or \"".join(_BOARDS)))
+    if program not in ["app", "drive"]:
+        fail(where + "program is \"%s\"; use \"app\" or \"drive\"." % program)
+    if program == "drive" and board != "mps2_an500":
+        fail(where + "program \"drive\" needs files, which %s has not; " % board +
+             "use board \"mps2_an500\" or program \"app\".")
+    if program == "app" and (steps < 1 or window_us < 1):
+        fail(where + "program \"app\" needs steps and window_us of at least 1, not " +
+             "%d and %d; give those that the network was trained with." % (steps, window_us))
 
 def snn_firmware(name, model, board, program = "app", steps = 0, window_us = 0, visibility = None):
     """Builds NAME.elf, NAME.bin and NAME.size.txt; fails when the board's memory is exceeded.
@@ -21,10 +39,12 @@ def snn_firmware(name, model, board, program = "app", steps = 0, window_us = 0, 
       board: "portenta_h7", or "mps2_an500", which QEMU emulates.
       program: "app" classifies what comes over the serial port; "drive" replays files and
         measures, on mps2_an500 only.
-      steps: of "app": time steps of one recording.
-      window_us: of "app": microseconds of one time step.
+      steps: of "app", which needs it: time steps of one recording, at least 1.
+      window_us: of "app", which needs it: microseconds of one time step, at least 1.
       visibility: of the image.
     """
+    app = program == "app"
+    _check(name, board, program, steps, window_us)
     library = name + "_network"
     snn_cc_library(
         name = library,
@@ -33,12 +53,12 @@ def snn_firmware(name, model, board, program = "app", steps = 0, window_us = 0, 
     )
     target_source(
         name = name + "_target",
+        app = app,
         model = model,
         steps = steps,
         tags = _MANUAL,
         window_us = window_us,
     )
-    app = program == "app"
     if app:
         native.filegroup(
             name = name + "_config",

@@ -11,7 +11,6 @@ load("//rules/private:target_source.bzl", "target_source")
 def snn_parity_test(
         name,
         model,
-        checkpoint,
         steps = 50,
         events = [],
         shared = "",
@@ -25,8 +24,7 @@ def snn_parity_test(
 
     Args:
       name: the test.
-      model: a snn_model.
-      checkpoint: the one that `model` was compiled from.
+      model: a snn_model, as the string ":name" or "//package:name".
       steps: time steps that a recording is binned into.
       events: recordings in N-MNIST's format.
       shared: a folder of the shared data with more recordings, used when it is there.
@@ -34,6 +32,10 @@ def snn_parity_test(
       size: of the test.
       visibility: of the programs.
     """
+    if type(model) != "string" or ":" not in model:
+        # snn_model's module is the target with _net at the end of its name.
+        fail("snn_parity_test(name = \"%s\"): model is %r; " % (name, model) +
+             "give it as \":name\" or \"//package:name\".")
     snn_cc_library(
         name = name + "_network",
         model = model,
@@ -63,16 +65,17 @@ def snn_parity_test(
         program = "drive",
         visibility = visibility,
     )
-    native.filegroup(
-        name = name + "_manifest",
-        srcs = [model],
-        output_group = "manifest",
-    )
+    for group in ["checkpoint", "manifest"]:
+        native.filegroup(
+            name = name + "_" + group,
+            srcs = [model],
+            output_group = group,
+        )
     qemu = "@spikec_qemu//:qemu_system_arm"
     main = Label("//python/spikec:parity_main.py")
     arguments = [
         "--manifest=$(rootpath :%s_manifest)" % name,
-        "--checkpoint=$(rootpath %s)" % checkpoint,
+        "--checkpoint=$(rootpath :%s_checkpoint)" % name,
         "--host=$(rootpath :%s_host)" % name,
         "--firmware=$(rootpath :%s_m7_elf_file)" % name,
         "--qemu=$(rootpath %s)" % qemu,
@@ -90,7 +93,7 @@ def snn_parity_test(
         srcs = [main],
         args = arguments,
         data = [
-            checkpoint,
+            ":%s_checkpoint" % name,
             ":%s_m7_elf_file" % name,
             ":%s_host" % name,
             ":%s_manifest" % name,

@@ -3,7 +3,7 @@
 
 Fenced blocks by their language:
 
-- ``python``: executed, one namespace a document, in a folder with ``models/`` and ``recordings/``;
+- ``python``: executed, one namespace a document, in a folder with ``models/`` and recordings;
 - ``c``: compiled against the generated network, linked with a main() and compared with the host;
 - ``starlark``: every loaded symbol exists, every macro takes the arguments it is given;
 - ``sh``: one command a line. ``spikec`` runs; a Bazel command's labels must exist;
@@ -45,7 +45,7 @@ NOT_RUN = {
     r"third_party/(arm_gcc|qemu)/relock\.sh": "fetches packages",
     r"\.ci/run": "runs this test",
     r"dfu-util |arduino-cli ": "needs the board, and is said to be untested",
-    r"npm pack |pip install ": "fetches packages",
+    r"npm pack |pip install |python3 -m venv ": "fetches packages",
     r"PYTHONPATH=python:\. python -m models\.nmnist\.": "needs the real recordings, or minutes",
     r"DIGITS=": "needs the digits",
 }
@@ -146,7 +146,7 @@ def test_the_readme_is_under_two_screens() -> None:
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings 0/ to 9/: those that RECORDINGS names, Bazel's, or else a few made here."""
+    """What //models:nmnist_recordings builds, which RECORDINGS names, or else a few made here."""
     if RECORDINGS is not None:
         return RECORDINGS
     folder = tmp_path_factory.mktemp("recordings")
@@ -172,7 +172,9 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder in which the documents' relative paths mean what a reader has."""
     (tmp_path / "models").symlink_to(ROOT / "models")
-    (tmp_path / "recordings").symlink_to(recordings)
+    built = tmp_path / "bazel-bin" / "models"
+    built.mkdir(parents=True)
+    (built / "nmnist_recordings").symlink_to(recordings)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BUILD_WORKING_DIRECTORY", raising=False)
     return tmp_path
@@ -229,6 +231,7 @@ def test_a_command_runs_or_names_what_exists(
     elif words[0] == "spikec" and words[1] in ("check", "compile", "run") and len(words) == 2:
         pass  # only the verb's name, in a sentence
     elif words[0] == "spikec":
+        check_built_before(where, command)
         run_spikec(where, words[1:])
         assert capsys.readouterr().out.strip(), f"{where}: it printed nothing: {command}"
     else:
@@ -238,6 +241,23 @@ def test_a_command_runs_or_names_what_exists(
 @pytest.mark.parametrize("pattern", NOT_RUN)
 def test_what_is_not_run_is_still_in_a_document(pattern: str) -> None:
     assert any(re.match(pattern, command) for _, command in COMMANDS), "drop it from NOT_RUN"
+
+
+def check_built_before(where: str, command: str) -> None:
+    """Fails when a command reads what a fresh clone lacks and no command before it builds."""
+    document = where.partition(":")[0]
+    told = [c for w, c in COMMANDS if w.partition(":")[0] == document]
+    for package, target in re.findall(r"bazel-bin/(\S+?)/(\w+)/\S", command):
+        before = told[: told.index(command)] if command in told else told
+        build = re.compile(rf"(\./bazelw|bazel) build //{package}:{target}$")
+        assert any(build.match(c) for c in before), f"{where}: what builds //{package}:{target}?"
+
+
+def test_a_command_that_reads_what_is_not_built_fails() -> None:
+    command = "spikec run --events bazel-bin/models/nmnist_recordings/3/*.bin"
+    check_built_before("README.md:1", command)
+    with pytest.raises(AssertionError, match="what builds"):
+        check_built_before("CONTRIBUTING.md:1", command)
 
 
 def run_spikec(where: str, words: list[str]) -> None:
@@ -473,7 +493,7 @@ def test_c_snippets_compile_and_classify_as_the_host_does(
     command = [*host.compiler(), *flags, *strict, "snippet.c", "nmnist.c", "-o", "snippet"]
     built = subprocess.run(command, cwd=folder / "c", capture_output=True, text=True, check=False)
     assert built.returncode == 0, f"{block.where}: {built.stderr}"
-    for path in sorted((folder / "recordings").glob("*/*.bin"))[:3]:
+    for path in sorted((folder / "bazel-bin/models/nmnist_recordings").glob("*/*.bin"))[:3]:
         recording = read_nmnist(path)
         expected = nmnist.build().run(bin_events(recording, steps=20, window_us=15500)).sum(axis=0)
         time_us = recording.time_us - recording.time_us[0]

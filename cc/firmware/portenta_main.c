@@ -38,6 +38,9 @@ enum {
   INPUTS = SPK_APP_WIDTH * SPK_APP_HEIGHT * 2
 };
 
+_Static_assert(SPK_APP_STEPS > 0, "a recording has at least one time step");
+_Static_assert(SPK_APP_WINDOW_US > 0, "a time step lasts at least a microsecond");
+
 typedef struct app {
   spk_window window;
   uint32_t step;      // windows done

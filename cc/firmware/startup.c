@@ -73,7 +73,15 @@ static uint32_t spk_startup_bytes(const uint32_t *start, const uint32_t *end) {
 
 // Below the stack lies no memory, but not everywhere does an access there fault, so the memory
 // protection unit sees to it: 16 MB without access, Armv7-M B3.5. A deep call cannot jump over it.
+// It is the only region: those of a bootloader would come back when the unit is switched on.
 static void spk_startup_guard(void) {
+  __asm__ volatile("dmb" ::: "memory");
+  *(volatile uint32_t *)0xe000ed94u = 0;  // CTRL: off while its regions change
+  const uint32_t regions = *(const volatile uint32_t *)0xe000ed90u >> 8 & 0xffu;  // TYPE.DREGION
+  for (uint32_t i = 0; i < regions; i++) {
+    *(volatile uint32_t *)0xe000ed98u = i;  // RNR: the region that RASR speaks of
+    *(volatile uint32_t *)0xe000eda0u = 0;  // RASR: off
+  }
   const uint32_t base = (uint32_t)(uintptr_t)spk_stack_start - (1u << 24);  // sections.ld aligns it
   *(volatile uint32_t *)0xe000ed9cu = base | 1u << 4;                       // RBAR: valid, region 0
   // RASR: never executed, no access, 2^(23 + 1) bytes, on

@@ -34,6 +34,7 @@ uint32_t spk_model_neurons(const spk_model *model) {
 
 spk_status spk_drive_step(const spk_model *model, void *state, const spk_active *active,
                           size_t count, uint8_t *spikes, const spk_record *record) {
+  if (model == NULL || record == NULL) return SPK_NULL_ARGUMENT;
   spk_row row = {model, *record};
   return model->step_observed(state, active, count, spikes, spk_row_observe, &row);
 }
@@ -78,6 +79,9 @@ size_t spk_active_from_frame(const float *frame, uint32_t channels, uint32_t pos
 spk_status spk_drive_frames(const spk_model *model, void *state, const float *frames,
                             uint32_t channels, size_t steps, spk_active *active, uint8_t *spikes,
                             uint8_t *layer_spikes, float *membranes) {
+  if (model == NULL || state == NULL) return SPK_NULL_ARGUMENT;
+  if (steps != 0 && (frames == NULL || active == NULL || spikes == NULL)) return SPK_NULL_ARGUMENT;
+  if (channels == 0 || model->inputs % channels != 0) return SPK_INDEX_OUT_OF_RANGE;
   const uint32_t neurons = spk_model_neurons(model);
   spk_status status = model->reset(state);
   for (size_t t = 0; t < steps && status == SPK_OK; t++) {

@@ -18,7 +18,8 @@ typedef struct spk_record {
 // Neurons in all spiking layers together: the length of one row of a spk_record.
 uint32_t spk_model_neurons(const spk_model *model);
 
-// One observed step. `spikes` takes [outputs] bytes, `record` this step's rows.
+// One observed step. `spikes` takes [outputs] bytes, `record` this step's rows. An error writes
+// nothing.
 SPK_MUST_USE spk_status spk_drive_step(const spk_model *model, void *state,
                                        const spk_active *active, size_t count, uint8_t *spikes,
                                        const spk_record *record);
@@ -32,7 +33,10 @@ size_t spk_active_from_frame(const float *frame, uint32_t channels, uint32_t pos
 // Resets `state`, then steps through a recording: `frames` is [steps][channels][positions],
 // channels * positions being the network's inputs, and `active` room for one frame's list.
 // `spikes` takes [steps][outputs]. `layer_spikes` and `membranes`, [steps][neurons] each, may both
-// be NULL. Stops at the first error.
+// be NULL; `frames`, `active` and `spikes` only when there are no steps. SPK_INDEX_OUT_OF_RANGE
+// when `channels` is 0 or does not divide the network's inputs; like SPK_NULL_ARGUMENT it comes
+// before anything is written. Any other error stops at its step: `state` is then as the steps
+// before it left it, and their rows are kept.
 SPK_MUST_USE spk_status spk_drive_frames(const spk_model *model, void *state, const float *frames,
                                          uint32_t channels, size_t steps, spk_active *active,
                                          uint8_t *spikes, uint8_t *layer_spikes, float *membranes);

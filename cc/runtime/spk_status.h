@@ -5,7 +5,8 @@
 
 #include "spk_compiler.h"
 
-// A function that returns anything but SPK_OK has written nothing.
+// A function that returns anything but SPK_OK has written nothing. Only the drivers of spk_drive.h,
+// which make many steps in one call, keep what was done before the step that failed.
 typedef enum spk_status {
   SPK_OK = 0,
   SPK_NULL_ARGUMENT = 1,       // a pointer that must point somewhere is NULL

@@ -7,7 +7,7 @@ def _cortex_m7_impl(_settings, _attr):
         # Sanitizers and the like are for the host.
         "//command_line_option:copt": ["-ffp-contract=off"],
         "//command_line_option:linkopt": [],
-        "//command_line_option:platforms": ["//platforms:cortex_m7"],
+        "//command_line_option:platforms": [str(Label("//platforms:cortex_m7"))],
     }
 
 cortex_m7 = transition(

@@ -42,16 +42,19 @@ def _generate_impl(ctx):
     return [
         DefaultInfo(files = depset(headers + sources)),
         OutputGroupInfo(
+            checkpoint = depset([ctx.file.checkpoint]),
             headers = depset(headers),
             sources = depset(sources),
             manifest = depset([manifest]),
         ),
-        SnnModelInfo(symbol = symbol, manifest = manifest, checkpoint = ctx.file.checkpoint),
+        SnnModelInfo(symbol = symbol),
     ]
 
 generate = rule(
     implementation = _generate_impl,
-    doc = "Compiles a trained network to C by the exporter.",
+    doc = "Compiles a trained network to C by the exporter. Output groups: `headers`, `sources`; " +
+          "`checkpoint`, what it was compiled from; `manifest`, a JSON file that says how: name, " +
+          "net, input, numbers.",
     attrs = {
         "checkpoint": attr.label(
             doc = "The weights: a state_dict saved by torch.save.",

@@ -60,7 +60,6 @@ def _image_impl(ctx):
         OutputGroupInfo(
             elf = depset([elf]),
             raw = depset([raw]),
-            size = depset([text]),
             size_json = depset([data]),
         ),
     ]

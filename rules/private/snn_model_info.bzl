@@ -5,7 +5,5 @@ SnnModelInfo = provider(
     doc = "A network that spikec has compiled to C.",
     fields = {
         "symbol": "what the generated files and symbols start with",
-        "manifest": "a JSON file that says how it was compiled: name, net, input, numbers",
-        "checkpoint": "the checkpoint it was compiled from",
     },
 )

@@ -15,6 +15,8 @@ def _target_source_impl(ctx):
 
 SPK_TARGET(%s_model, %s_state)
 """ % (ctx.label.name, symbol, symbol, symbol, symbol))
+    if not ctx.attr.app:
+        return [DefaultInfo(files = depset([source]))]
     config = ctx.actions.declare_file(ctx.label.name + "/spk_app_config.h")
     upper = symbol.upper()
     ctx.actions.write(config, """\
@@ -42,19 +44,24 @@ enum {
 
 target_source = rule(
     implementation = _target_source_impl,
-    doc = "Writes NAME.c, which defines spk_the_model, and NAME/spk_app_config.h.",
+    doc = "Writes NAME.c, which defines spk_the_model, and for an application " +
+          "NAME/spk_app_config.h, in the output group `config`.",
     attrs = {
+        "app": attr.bool(
+            doc = "Whether the program is the application.",
+            default = False,
+        ),
         "model": attr.label(
             doc = "The snn_model that the program runs.",
             mandatory = True,
             providers = [SnnModelInfo],
         ),
         "steps": attr.int(
-            doc = "Time steps of one recording.",
+            doc = "Of the application: time steps of one recording.",
             default = 0,
         ),
         "window_us": attr.int(
-            doc = "Microseconds of one time step.",
+            doc = "Of the application: microseconds of one time step.",
             default = 0,
         ),
     },

@@ -48,6 +48,16 @@ def test_the_report_names_every_memory_section_and_layer() -> None:
     assert report.ram == sum(s.size for s in report.sections if s.memory != "flash")
 
 
+@pytest.mark.parametrize("name", [b"net1_model_row", b"linear3_model\0"])
+def test_a_table_of_the_network_is_no_layers(name: bytes, tmp_path: Path) -> None:
+    """Whatever the network is called: a name like a layer's, even the very name of one."""
+    elf = tmp_path / "x.elf"
+    elf.write_bytes(Path(ELF).read_bytes().replace(b"linear1_weight", name))
+    report = size_report(elf)
+    assert [layer.name for layer in report.layers] == ["linear2"]
+    assert report.other == size_report(ELF).other + 192
+
+
 def test_the_image_is_hard_float_linked_at_the_bootloaders_address() -> None:
     """Entry and vector table as the bootloader wants them; Arm's ABI flag says hard float."""
     data = Path(ELF).read_bytes()
@@ -141,8 +151,8 @@ def link(folder: Path, board: str, **bytes_: int) -> subprocess.CompletedProcess
 
 # Bytes that just fit, what holds them, and the sentence when there are 8 more.
 FULL = [
-    ("portenta_h7", "state", 120 * 1024, "state and the stack do not fit the board's memory"),
-    ("portenta_h7", "variables", 512 * 1024, "variables do not fit the board's RAM"),
+    ("portenta_h7", "state", 120 * 1024, "board's memory for state: use a smaller network"),
+    ("portenta_h7", "variables", 512 * 1024, "variables do not fit the board's RAM: use a smaller"),
     ("mps2_an500", "state", 4096 * 1024 - 8192 - 8, "do not fit the board's"),
 ]
 
@@ -165,4 +175,4 @@ def test_a_link_fails_when_flash_is_exceeded(tmp_path: Path) -> None:
     assert link(tmp_path, "portenta_h7", tables=0x140000 - 2048).returncode == 0
     over = link(tmp_path, "portenta_h7", tables=0x140000)
     assert over.returncode != 0
-    assert "tables and the code do not fit the board's flash" in over.stderr
+    assert "tables and the code do not fit the board's flash: use a smaller" in over.stderr
