@@ -89,6 +89,8 @@ fetch() {
 }
 
 [ -x "$home/bazel" ] || (fetch)
+# No links bazel-bin and so on: the other Bazel's //... would follow one that is not its own.
+echo 'build --experimental_convenience_symlinks=ignore' >"$home/bazelrc"
 # An output root of its own: two Bazels on one would throw away each other's repositories.
-exec "$home/bazel" --nosystem_rc --install_base="$home/install" --trust_install_base \
+exec "$home/bazel" --nosystem_rc --bazelrc="$home/bazelrc" --install_base="$home/install" --trust_install_base \
     --server_javabase="$home/java" --output_user_root="$home/output" "$@"
