@@ -40,6 +40,14 @@ def spikec_repositories():
         name = "spikec_pip_tonic",
         locks = ["//third_party/python:tonic.lock"],
     )
+    pip_packages(
+        name = "spikec_pip_onnx",
+        locks = ["//third_party/python:onnx.lock"],
+    )
+    pip_packages(
+        name = "spikec_pip_plot",
+        locks = ["//third_party/python:plot.lock"],
+    )
     digits(
         name = "spikec_digits",
         lock = "//third_party/digits:digits.lock",

