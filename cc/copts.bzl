@@ -13,5 +13,9 @@ COPTS = [
 ] + select({
     # Unrolling pays in cycles on a desktop, in bytes on a microcontroller.
     str(Label("//platforms:is_cortex_m7")): ["-O2"],
-    "//conditions:default": ["-O3"],
+    "//conditions:default": [
+        "-O3",
+        # Code for several levels of x86-64 in one build; see cc/runtime/spk_level.h.
+        "-DSPK_USE_LEVELS",
+    ],
 })

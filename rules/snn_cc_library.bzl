@@ -20,6 +20,14 @@ def snn_cc_library(name, model, visibility = None, tags = []):
             output_group = group,
             tags = tags,
         )
+
+    # The files for one level of CPU include the others.
+    cc_library(
+        name = name + "_text",
+        tags = tags,
+        textual_hdrs = [":" + name + "_sources"],
+        visibility = visibility,
+    )
     cc_library(
         name = name,
         srcs = [":" + name + "_sources"],
@@ -29,6 +37,7 @@ def snn_cc_library(name, model, visibility = None, tags = []):
         tags = tags,
         visibility = visibility,
         deps = [
+            ":" + name + "_text",
             Label("//cc/kernels"),
             Label("//cc/runtime"),
         ],

@@ -99,7 +99,7 @@ def test_another_weight_gives_another_file() -> None:
         )
     files = [spikec.compile(net, networks.MAP, "net").files() for net in (one, two)]
     assert [name for name in files[0] if files[0][name] != files[1][name]] == [
-        "net.h", "net.c", "net_model.c"
+        "net.h", "net.c", "net_v3.c", "net_v4.c", "net_model.c"
     ]  # fmt: skip
 
 
@@ -134,7 +134,8 @@ def test_the_written_folder_compiles_alone_without_a_warning(
 ) -> None:
     written(case, tmp_path)
     sources = sorted(path.name for path in tmp_path.glob("*.c"))
-    assert sources == ["net.c", "net_model.c", "spk_drive.c"]
+    own = ["net.c", "net_model.c", "net_v3.c", "net_v4.c"]
+    assert sources == [*own, "spk_drive.c", "spk_frame.c", "spk_frame_v3.c", "spk_frame_v4.c"]
     for source in sources:
         cc(tmp_path, *STRICT, level, "-c", source)
 

@@ -12,18 +12,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.io import loadmat
 
 import spikec
 from benchmarks.seed_networks import SEED_NETWORKS, seed_network
+from benchmarks.stmnist import taxel_frames
 from spikec import parity, snntorch_trace
 from spikec.events import bin_events, read_nmnist
 from spikec.shared_data import shared_folder
 
 RECORDINGS = 50
 """How many N-MNIST recordings, five of each digit."""
-TAXEL_WINDOW_S = 0.01
-"""ST-MNIST is binned into windows of 10 ms."""
 BIT_CHECKED = 2
 """On how many recordings the reference, which is slow, is compared too."""
 
@@ -33,16 +31,6 @@ def needed(*parts: str) -> Path:
     if folder is None:
         pytest.skip(f"the shared folder {'/'.join(parts)} is not here")
     return folder
-
-
-def taxel_frames(path: Path) -> npt.NDArray[np.float32]:
-    """An ST-MNIST recording as counts ``[T, C=2 (on, off), H=10, W=10]`` in windows of 10 ms."""
-    train = loadmat(str(path))["spiketrain"]
-    step = (train[100] / TAXEL_WINDOW_S).astype(int)
-    frames = np.zeros((step.max() + 1, 2, 100), np.float32)
-    taxel, event = np.nonzero(train[:100])
-    np.add.at(frames, (step[event], (train[taxel, event] < 0).astype(int), taxel), 1)
-    return frames.reshape(len(frames), 2, 10, 10)
 
 
 def assert_equal_spikes(name: str, recordings: list[npt.NDArray[np.float32]]) -> None:

@@ -27,7 +27,8 @@ bool spk_board_receive(void *data, size_t bytes);
 void spk_board_send(const char *text);
 
 // The board's counter, around the code to measure. Stop returns what was spent since start, less
-// what an empty measurement costs, or 0 where the board cannot count. What it counts differs:
+// what an empty measurement costs, or 0 where the board cannot count; the counter runs on, so that
+// it may be asked again. What it counts differs:
 //   mps2_an500   instructions, exact, under QEMU's -icount shift=7 (0 without that option)
 //   portenta_h7  processor cycles; one measurement must stay under 2^32 of them
 //   host         nothing: always 0

@@ -37,17 +37,18 @@ typedef struct spk_conv2d_f32 {
   uint32_t kernel_width;
   uint32_t row_step;   // distance of two neighbouring taps' output rows; 1 unless dilated
   uint32_t col_step;   // distance of two neighbouring taps' output columns; 1 unless dilated
+  uint32_t stride_y;   // distance of two neighbouring outputs' windows
+  uint32_t pad_top;    // how far the first output's window begins above the input
+  uint32_t field;      // rows from the first to the last that a window reads
   uint32_t group_in;   // input channels of one group; in_channels when there are no groups
   uint32_t group_out;  // output channels of one group
 } spk_conv2d_f32;
 
-// Adds what one input (memory position `index`, not zero) contributes to `out`.
-SPK_KERNEL void spk_conv2d_spread_f32(const spk_conv2d_f32 *conv, uint32_t index, float value,
-                                      float *restrict out) {
-  const uint32_t position = index / conv->in_channels;
-  const uint32_t channel = index % conv->in_channels;
-  const spk_span rows = conv->rows[position / conv->in_width];
-  const spk_span cols = conv->cols[position % conv->in_width];
+// Adds what one input (column x, `channel`, not zero) contributes to the outputs of the rows
+// `rows`, whose `out` counts from the row that `out` points to.
+SPK_KERNEL void spk_conv2d_spread_rows_f32(const spk_conv2d_f32 *conv, spk_span rows, uint32_t x,
+                                           uint32_t channel, float value, float *restrict out) {
+  const spk_span cols = conv->cols[x];
   const size_t out_row = (size_t)conv->out_width * conv->out_channels;
   const size_t weight_row = (size_t)conv->kernel_width * conv->group_out;
   const float *weight = conv->weight +
@@ -73,19 +74,25 @@ SPK_KERNEL void spk_conv2d_spread_f32(const spk_conv2d_f32 *conv, uint32_t index
   }
 }
 
-// out = bias at every position. `out` is [out_height][out_width][out_channels].
-SPK_KERNEL void spk_conv2d_bias_f32(const spk_conv2d_f32 *conv, float *restrict out) {
-  const size_t positions = (size_t)conv->out_height * conv->out_width;
-  const float *restrict bias = spk_opaque_f32(conv->bias);
-  for (size_t p = 0; p < positions; p++) {
-    memcpy(out + p * conv->out_channels, bias, conv->out_channels * sizeof(float));
-  }
+// Adds what one input (memory position `index`, not zero) contributes to `out`.
+SPK_KERNEL void spk_conv2d_spread_f32(const spk_conv2d_f32 *conv, uint32_t index, float value,
+                                      float *restrict out) {
+  const uint32_t position = index / conv->in_channels;
+  spk_conv2d_spread_rows_f32(conv, conv->rows[position / conv->in_width], position % conv->in_width,
+                             index % conv->in_channels, value, out);
+}
+
+// out = bias at every position. `out` is [rows][out_width][out_channels].
+SPK_KERNEL void spk_conv2d_bias_f32(const spk_conv2d_f32 *conv, uint32_t rows,
+                                    float *restrict out) {
+  spk_run_repeat_f32(out, spk_opaque_f32(conv->bias), conv->out_channels,
+                     (size_t)rows * conv->out_width);
 }
 
 // out = bias + sum of value * weight over a checked list of active inputs, in list order.
 SPK_KERNEL void spk_conv2d_active_f32(const spk_conv2d_f32 *conv, const spk_active *active,
                                       size_t count, float *restrict out) {
-  spk_conv2d_bias_f32(conv, out);
+  spk_conv2d_bias_f32(conv, conv->out_height, out);
   for (size_t i = 0; i < count; i++) {
     spk_conv2d_spread_f32(conv, active[i].index, active[i].value, out);
   }
@@ -94,7 +101,7 @@ SPK_KERNEL void spk_conv2d_active_f32(const spk_conv2d_f32 *conv, const spk_acti
 // out = bias + sum of weight over a list of spikes, in list order.
 SPK_KERNEL void spk_conv2d_spikes_f32(const spk_conv2d_f32 *conv, const spk_index *spikes,
                                       size_t count, float *restrict out) {
-  spk_conv2d_bias_f32(conv, out);
+  spk_conv2d_bias_f32(conv, conv->out_height, out);
   for (size_t i = 0; i < count; i++) spk_conv2d_spread_f32(conv, spikes[i], 1.0f, out);
 }
 
@@ -102,11 +109,85 @@ SPK_KERNEL void spk_conv2d_spikes_f32(const spk_conv2d_f32 *conv, const spk_inde
 SPK_KERNEL void spk_conv2d_dense_f32(const spk_conv2d_f32 *conv, const float *restrict in,
                                      float *restrict out) {
   const uint32_t inputs = conv->in_height * conv->in_width * conv->in_channels;
-  spk_conv2d_bias_f32(conv, out);
+  spk_conv2d_bias_f32(conv, conv->out_height, out);
   spk_conv2d_f32 hidden = *conv;
   hidden.weight = spk_opaque_f32(conv->weight);
   for (uint32_t i = 0; i < inputs; i++) {
     if (in[i] != 0.0f) spk_conv2d_spread_f32(&hidden, i, in[i], out);
+  }
+}
+
+// A map that is made band by band, a few rows of outputs at a time, so that little memory serves;
+// row_step is 1. Each output gets the same sum in the same order. The bands come from top to
+// bottom;
+// `*at`, 0 before the first, is how far the list is done with.
+
+// The inputs [from, to) that the `rows` rows of outputs from `first` on may read.
+SPK_KERNEL uint32_t spk_conv2d_band_from(const spk_conv2d_f32 *conv, uint32_t first) {
+  const uint32_t top = first * conv->stride_y;
+  const uint32_t from = top > conv->pad_top ? top - conv->pad_top : 0;
+  return from * conv->in_width * conv->in_channels;
+}
+SPK_KERNEL uint32_t spk_conv2d_band_to(const spk_conv2d_f32 *conv, uint32_t first, uint32_t rows) {
+  const uint32_t bottom = (first + rows - 1) * conv->stride_y + conv->field;
+  const uint32_t to = bottom > conv->pad_top ? bottom - conv->pad_top : 0;
+  return (to < conv->in_height ? to : conv->in_height) * conv->in_width * conv->in_channels;
+}
+
+// Adds what one input contributes to the `rows` rows of outputs from `first` on, the first of which
+// `out` points to.
+SPK_KERNEL void spk_conv2d_band_spread_f32(const spk_conv2d_f32 *conv, uint32_t index, float value,
+                                           uint32_t first, uint32_t rows, float *restrict out) {
+  const uint32_t position = index / conv->in_channels;
+  const spk_span all = conv->rows[position / conv->in_width];
+  const uint32_t end = all.out + all.taps < first + rows ? all.out + all.taps : first + rows;
+  const uint32_t from = all.out > first ? all.out : first;
+  const spk_span reached = {(uint16_t)(from - first), (uint16_t)(all.tap + from - all.out),
+                            (uint16_t)(end > from ? end - from : 0)};
+  spk_conv2d_spread_rows_f32(conv, reached, position % conv->in_width, index % conv->in_channels,
+                             value, out);
+}
+
+// out = bias + sum of value * weight for the rows [first, first + rows) of outputs. `out` is
+// [rows][out_width][out_channels].
+SPK_KERNEL void spk_conv2d_band_active_f32(const spk_conv2d_f32 *conv, const spk_active *active,
+                                           size_t count, size_t *at, uint32_t first, uint32_t rows,
+                                           float *restrict out) {
+  const uint32_t from = spk_conv2d_band_from(conv, first);
+  const uint32_t to = spk_conv2d_band_to(conv, first, rows);
+  spk_conv2d_bias_f32(conv, rows, out);
+  size_t i = *at;
+  while (i < count && active[i].index < from) i++;
+  *at = i;
+  for (; i < count && active[i].index < to; i++) {
+    spk_conv2d_band_spread_f32(conv, active[i].index, active[i].value, first, rows, out);
+  }
+}
+
+// The same for a list of spikes, each of which is 1.
+SPK_KERNEL void spk_conv2d_band_spikes_f32(const spk_conv2d_f32 *conv, const spk_index *spikes,
+                                           uint32_t count, size_t *at, uint32_t first,
+                                           uint32_t rows, float *restrict out) {
+  const uint32_t from = spk_conv2d_band_from(conv, first);
+  const uint32_t to = spk_conv2d_band_to(conv, first, rows);
+  spk_conv2d_bias_f32(conv, rows, out);
+  size_t i = *at;
+  while (i < count && spikes[i] < from) i++;
+  *at = i;
+  for (; i < count && spikes[i] < to; i++) {
+    spk_conv2d_band_spread_f32(conv, spikes[i], 1.0f, first, rows, out);
+  }
+}
+
+// The same for the values of a dense input that are not zero.
+SPK_KERNEL void spk_conv2d_band_dense_f32(const spk_conv2d_f32 *conv, const float *restrict in,
+                                          uint32_t first, uint32_t rows, float *restrict out) {
+  const uint32_t to = spk_conv2d_band_to(conv, first, rows);
+  spk_conv2d_bias_f32(conv, rows, out);
+  spk_conv2d_f32 hidden = *conv;
+  hidden.weight = spk_opaque_f32(conv->weight);
+  for (uint32_t i = spk_conv2d_band_from(conv, first); i < to; i++) {
+    if (in[i] != 0.0f) spk_conv2d_band_spread_f32(&hidden, i, in[i], first, rows, out);
   }
 }
 

@@ -4,122 +4,29 @@
 #ifndef SPK_LEAKY_F32_H_
 #define SPK_LEAKY_F32_H_
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
+#include "spk_lanes.h"
+#include "spk_leaky_neuron_f32.h"
 #include "spk_spikes.h"
 
-typedef enum spk_reset { SPK_RESET_SUBTRACT, SPK_RESET_ZERO, SPK_RESET_NONE } spk_reset;
+// spk_leaky_rows_f32(leaky, y, rows, current, membrane, spikes, count) updates the neurons of
+// `rows` rows of the layer from row `y` on: their `membrane` (of the layer's
+// [height][width][channels]) from `current` [rows * pool_height][in_width][channels]. It appends
+// the positions of those that spiked to `spikes`, which has room for every neuron and holds
+// `count`, and returns the new count. Each kind of CPU has its own file.
+#if defined(__ARM_ARCH_7EM__) && (__ARM_FP & 8) && defined(__GNUC__)
+#include "spk_leaky_f32_cortex_m7.h"
+#elif defined(SPK_HAS_LANES)
+#include "spk_leaky_f32_lanes.h"
+#else
+#include "spk_leaky_f32_scalar.h"
+#endif
 
-// A parameter of the neurons: the value for channel c at position p stands at
-// values[p * per_position + c * per_channel]. Both strides are 0 for one value for all.
-typedef struct spk_param_f32 {
-  const float *values;
-  uint32_t per_position;
-  uint32_t per_channel;
-} spk_param_f32;
-
-typedef struct spk_leaky_f32 {
-  spk_param_f32 beta;  // decay of the membrane in one time step, 0 to 1
-  spk_param_f32 threshold;
-  uint32_t height;  // of the layer's own map; 1 for a fully connected layer
-  uint32_t width;
-  uint32_t channels;
-  uint32_t pool_height;  // max pooling window = its stride; 1 where there is none
-  uint32_t pool_width;
-  uint32_t in_width;  // of the map that is pooled
-  spk_reset reset;
-  bool reset_delay;  // true: a spike resets the membrane one step later, snnTorch's default
-} spk_leaky_f32;
-
-enum { SPK_LEAKY_BLOCK = 32 };  // channels updated at a time
-
-// One neuron, one time step: returns the new membrane and whether it spiked.
-//
-//   r[t]   = mem[t-1] > thr
-//   mem[t] = beta * mem[t-1] + I[t] - r[t] * thr            subtract
-//          = beta * (1 - r[t]) * mem[t-1] + I[t]            zero
-//          = beta * mem[t-1] + I[t]                         none
-//   spk[t] = mem[t] > thr
-//
-// and without reset delay, where d = spk[t] - r[t] is 1, 0 or -1, the membrane that is kept is
-// mem[t] - d * thr (subtract) or mem[t] - d * mem[t] (zero).
-SPK_KERNEL float spk_leaky_update_f32(float membrane, float current, float beta, float threshold,
-                                      spk_reset reset, bool reset_delay, bool *spiked) {
-  const bool above = membrane > threshold;
-  float next;
-  if (reset == SPK_RESET_SUBTRACT) {
-    next = beta * membrane + current;
-    next -= above ? threshold : 0.0f;
-  } else if (reset == SPK_RESET_ZERO) {
-    next = beta * (above ? 0.0f : membrane) + current;
-  } else {
-    next = beta * membrane + current;
-  }
-  const bool spike = next > threshold;
-  *spiked = spike;
-  if (!reset_delay && reset != SPK_RESET_NONE) {
-    const float undo = (float)spike - (float)above;
-    next -= undo * (reset == SPK_RESET_SUBTRACT ? threshold : next);
-  }
-  return next;
-}
-
-// The largest current in the pooling window whose first value is `current[0]`.
-SPK_KERNEL float spk_leaky_pooled_f32(const spk_leaky_f32 *leaky, const float *restrict current) {
-  float largest = current[0];
-  for (uint32_t y = 0; y < leaky->pool_height; y++) {
-    for (uint32_t x = 0; x < leaky->pool_width; x++) {
-      const float value = current[((size_t)y * leaky->in_width + x) * leaky->channels];
-      largest = value > largest ? value : largest;
-    }
-  }
-  return largest;
-}
-
-// Updates every neuron's `membrane` [height][width][channels] from `current`
-// [rows >= height * pool_height][in_width][channels], writes the positions of those that spiked to
-// `spikes`, rising, and returns how many. `spikes` has room for every neuron.
+// All of the layer in one go: `current` is [rows >= height * pool_height][in_width][channels].
 SPK_KERNEL uint32_t spk_leaky_step_f32(const spk_leaky_f32 *leaky, const float *restrict current,
                                        float *restrict membrane, spk_index *restrict spikes) {
-  const uint32_t channels = leaky->channels;
-  const uint32_t beta_step = leaky->beta.per_channel;
-  const uint32_t threshold_step = leaky->threshold.per_channel;
-  uint32_t count = 0;
-  uint32_t position = 0;
-  for (uint32_t y = 0; y < leaky->height; y++) {
-    for (uint32_t x = 0; x < leaky->width; x++, position++) {
-      const float *restrict window = current + ((size_t)y * leaky->pool_height * leaky->in_width +
-                                                (size_t)x * leaky->pool_width) *
-                                                   channels;
-      const float *beta = leaky->beta.values + (size_t)position * leaky->beta.per_position;
-      const float *threshold =
-          leaky->threshold.values + (size_t)position * leaky->threshold.per_position;
-      const uint32_t first = position * channels;
-      for (uint32_t from = 0; from < channels; from += SPK_LEAKY_BLOCK) {
-        const uint32_t left = channels - from;
-        const uint32_t block = left < SPK_LEAKY_BLOCK ? left : SPK_LEAKY_BLOCK;
-        uint8_t fired[SPK_LEAKY_BLOCK];
-        // The arithmetic of a block of channels has no branch and vectorises.
-        for (uint32_t i = 0; i < block; i++) {
-          const uint32_t c = from + i;
-          bool spiked;
-          membrane[first + c] = spk_leaky_update_f32(
-              membrane[first + c], spk_leaky_pooled_f32(leaky, window + c),
-              beta[(size_t)c * beta_step], threshold[(size_t)c * threshold_step], leaky->reset,
-              leaky->reset_delay, &spiked);
-          fired[i] = spiked;
-        }
-        for (uint32_t i = 0; i < block; i++) {
-          // Written always, kept when it spiked: no branch to mispredict.
-          spikes[count] = (spk_index)(first + from + i);
-          count += fired[i];
-        }
-      }
-    }
-  }
-  return count;
+  return spk_leaky_rows_f32(leaky, 0, leaky->height, current, membrane, spikes, 0);
 }
 
 #endif  // SPK_LEAKY_F32_H_

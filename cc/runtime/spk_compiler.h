@@ -8,21 +8,28 @@
 #define SPK_MUST_USE __attribute__((warn_unused_result))
 // Kernels are always inlined, so that the compiler specialises each for its constant descriptor.
 #define SPK_KERNEL static inline __attribute__((always_inline))
+// A part of a kernel that gets its own registers.
+#define SPK_APART static __attribute__((noinline))
 // Before an inner loop: on cores without vectors a third of the loop is its own counting.
 #define SPK_UNROLL _Pragma("GCC unroll 8")
+// After an array: it starts a cache line, because vectors that straddle two lines cost twice.
+#define SPK_ALIGNED __attribute__((aligned(64)))
+// Makes the compiler forget what it knows of a pointer's value; costs nothing at run time.
+#define SPK_HIDE(pointer) __asm__("" : "+r"(pointer))
+// The number of the lowest bit that is 1; there must be one.
+#define SPK_LOWEST_BIT(bits) ((uint32_t)__builtin_ctz(bits))
 #else
 #define SPK_MUST_USE
 #define SPK_KERNEL static inline
+#define SPK_APART static
 #define SPK_UNROLL
-#endif
-
-// Functions that run kernels are compiled for several x86-64 levels where the loader can choose
-// among them, so that one portable build uses the vectors it finds. The bits are the same.
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && \
-    __GNUC__ >= 12
-#define SPK_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define SPK_CLONES
+#define SPK_ALIGNED
+#define SPK_HIDE(pointer) ((void)(pointer))
+static inline unsigned SPK_LOWEST_BIT(unsigned bits) {
+  unsigned bit = 0;
+  while ((bits >> bit & 1u) == 0) bit++;
+  return bit;
+}
 #endif
 
 #endif  // SPK_COMPILER_H_

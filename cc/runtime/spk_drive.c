@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "spk_frame.h"
+
 typedef struct spk_row {
   const spk_model *model;
   spk_record record;
@@ -11,6 +13,7 @@ typedef struct spk_row {
 
 static void spk_row_observe(void *context, const spk_layer_view *view) {
   const spk_row *row = context;
+  if (view->neurons == 0) return;  // no spiking layer
   size_t start = 0;
   for (uint32_t i = 0; i < view->layer; i++) start += row->model->neurons[i];
   if (row->record.spikes != NULL) {
@@ -37,43 +40,6 @@ spk_status spk_drive_step(const spk_model *model, void *state, const spk_active 
   if (model == NULL || record == NULL) return SPK_NULL_ARGUMENT;
   spk_row row = {model, *record};
   return model->step_observed(state, active, count, spikes, spk_row_observe, &row);
-}
-
-enum { SPK_FRAME_BLOCK = 16 };  // positions looked at together
-
-// Whether any value of a block of positions is not zero. The sign of a zero does not count.
-static int spk_block_active(const float *block, uint32_t channels, uint32_t positions) {
-  uint32_t any = 0;
-  for (uint32_t c = 0; c < channels; c++, block += positions) {
-    for (uint32_t i = 0; i < SPK_FRAME_BLOCK; i++) {
-      uint32_t bits;
-      memcpy(&bits, &block[i], sizeof bits);
-      any |= bits;
-    }
-  }
-  return any << 1 != 0;
-}
-
-SPK_CLONES
-size_t spk_active_from_frame(const float *frame, uint32_t channels, uint32_t positions,
-                             spk_active *active) {
-  size_t count = 0;
-  for (uint32_t start = 0; start < positions; start += SPK_FRAME_BLOCK) {
-    uint32_t end = positions;
-    if (positions - start > SPK_FRAME_BLOCK) {
-      end = start + SPK_FRAME_BLOCK;
-      if (!spk_block_active(frame + start, channels, positions)) continue;
-    }
-    for (uint32_t p = start; p < end; p++) {
-      for (uint32_t c = 0; c < channels; c++) {
-        // Written always, kept when it is not zero: no branch to mispredict.
-        const float value = frame[(size_t)c * positions + p];
-        active[count] = (spk_active){p * channels + c, value};
-        count += value != 0.0f;
-      }
-    }
-  }
-  return count;
 }
 
 spk_status spk_drive_frames(const spk_model *model, void *state, const float *frames,

@@ -24,12 +24,6 @@ SPK_MUST_USE spk_status spk_drive_step(const spk_model *model, void *state,
                                        const spk_active *active, size_t count, uint8_t *spikes,
                                        const spk_record *record);
 
-// Lists the values of a frame that are not zero, as NAME_step wants them: `frame` is
-// [channels][positions], channel first as snnTorch has it, `active` has room for all of them and
-// gets memory positions [positions][channels]. Returns how many.
-size_t spk_active_from_frame(const float *frame, uint32_t channels, uint32_t positions,
-                             spk_active *active);
-
 // Resets `state`, then steps through a recording: `frames` is [steps][channels][positions],
 // channels * positions being the network's inputs, and `active` room for one frame's list.
 // `spikes` takes [steps][outputs]. `layer_spikes` and `membranes`, [steps][neurons] each, may both

@@ -22,7 +22,7 @@ typedef struct spk_model {
   spk_status (*reset)(void *state);
   spk_status (*step)(void *state, const spk_active *active, size_t count, uint8_t *spikes);
   spk_status (*step_frame)(void *state, const float *frame, uint8_t *spikes);
-  // Like step; also reports every spiking layer to `observer`.
+  // Like step; also shows every operation to `observer`, spiking layers with their neurons.
   spk_status (*step_observed)(void *state, const spk_active *active, size_t count, uint8_t *spikes,
                               spk_observer observer, void *context);
 } spk_model;

@@ -5,6 +5,7 @@
 #define SPK_RUN_F32_CORTEX_M7_H_
 
 #include <stddef.h>
+#include <string.h>
 
 #include "spk_compiler.h"
 
@@ -94,6 +95,12 @@ SPK_KERNEL void spk_run_add_f32(float *restrict out, const float *restrict weigh
   } else {
     spk_run_add_scaled_f32(out, weight, length, value);
   }
+}
+
+// out[i * length + c] = row[c] for i in [0, times) and c in [0, length).
+SPK_KERNEL void spk_run_repeat_f32(float *restrict out, const float *restrict row, size_t length,
+                                   size_t times) {
+  for (size_t i = 0; i < times; i++) memcpy(out + i * length, row, length * sizeof(float));
 }
 
 #undef SPK_RUN_REGISTERS_

@@ -11,6 +11,7 @@ spikes = host.run(frames)      # frames [T, C, H, W] -> spikes [T, outputs]
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spikec.errors import SpikecError
@@ -18,6 +19,7 @@ from spikec.model import Model, Report
 from spikec.version import VERSION
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from torch import nn
 
 __all__ = ["Model", "Report", "SpikecError", "__version__", "compile"]
@@ -31,6 +33,8 @@ def compile(
     input_shape: tuple[int, ...],
     name: str = "network",
     numbers: str = "f32",
+    kernels: str = "auto",
+    calibration: Sequence[npt.ArrayLike] | None = None,
 ) -> Model:
     """Compiles a snnTorch network.
 
@@ -39,6 +43,11 @@ def compile(
         input_shape: one frame without time and batch, ``(C, H, W)`` or ``(N,)``.
         name: what generated files and symbols are called; a C identifier.
         numbers: the format of weights and membranes; ``"f32"``.
+        kernels: of convolutions and linear layers: ``"event"``, whose cost grows with what fires;
+            ``"dense"``, whose cost is always the same; ``"auto"``, which takes for each layer the
+            one that ``calibration`` says is cheaper on a Cortex-M7, and without calibration the
+            event-driven one. The spikes are the same.
+        calibration: recordings such as the network will see, frames ``[T, *input_shape]`` each.
 
     Raises:
         SpikecError: something in the network is not supported; every reason is listed.
@@ -46,4 +55,10 @@ def compile(
     # torch takes seconds to import; only this needs it.
     from spikec.import_snntorch import import_network
 
-    return Model.of(import_network(net, input_shape, source=type(net).__name__), name, numbers)
+    return Model.of(
+        import_network(net, input_shape, source=type(net).__name__),
+        name,
+        numbers,
+        kernels,
+        calibration,
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``spikec`` command: check, compile and run a trained network."""
+"""The ``spikec`` command: check, compile, run and save a trained network."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spikec import ir, network_file
+from spikec.emit_c import check_name, describe
 from spikec.errors import SpikecError
-from spikec.events import bin_events, read_nmnist
+from spikec.events import Recording, bin_events, read_nmnist
 from spikec.model import Model
 from spikec.version import VERSION
 
@@ -33,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb. Exit status 0: done; 1: a user's mistake, told on stderr; 2: bad usage."""
     if "BUILD_WORKING_DIRECTORY" in os.environ:  # under `bazel run`: where the user typed it
         os.chdir(os.environ["BUILD_WORKING_DIRECTORY"])
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not _is_file(options.model) and (options.net is None or options.input is None):
+        parser.error("a checkpoint needs --net and --input")
     verb: Callable[[argparse.Namespace], int] = options.verb
     try:
         return verb(options)
@@ -57,14 +62,18 @@ def _parser() -> argparse.ArgumentParser:
     ) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=text, description=text)
         sub.set_defaults(verb=function)
-        sub.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint, NAME.pt")
         sub.add_argument(
-            "--net", required=True, metavar="MODULE:FUNCTION",
-            help="the function without arguments that builds the network",
+            "model", metavar="MODEL", type=Path,
+            help=f"a checkpoint, NAME.pt, or a network file, NAME{network_file.SUFFIX}, which "
+            "needs neither --net nor --input",
         )  # fmt: skip
         sub.add_argument(
-            "--input", required=True, metavar="C,H,W", type=_axes, help="one frame's shape, or N"
-        )
+            "--net", metavar="MODULE:FUNCTION",
+            help="the function without arguments that builds a checkpoint's network",
+        )  # fmt: skip
+        sub.add_argument(
+            "--input", metavar="C,H,W", type=_axes, help="one frame's shape, or N"
+        )  # fmt: skip
         return sub
 
     verb("check", _check, "List everything in a network that cannot be compiled.")
@@ -72,6 +81,20 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument("--name", required=True, help="the start of files' and symbols' names")
     compile_.add_argument("--out", required=True, type=Path, help="the folder to write")
     compile_.add_argument("--numbers", default="f32", help="weights and membranes: f32")
+    compile_.add_argument(
+        "--kernels", default="auto",
+        help="of convolutions and linear layers: event (cost grows with what fires), dense (cost "
+        "always the same), or auto, which takes for each layer what --calibrate says is cheaper",
+    )  # fmt: skip
+    compile_.add_argument(
+        "--calibrate", nargs="+", type=Path, metavar="FILE", default=[],
+        help="recordings in N-MNIST's format (.bin) such as the network will see",
+    )  # fmt: skip
+    compile_.add_argument(
+        "--bins", type=int,
+        help="time steps to bin a recording of --calibrate into; the network's module's STEPS, "
+        f"or else {_DEFAULT_STEPS}",
+    )  # fmt: skip
     compile_.add_argument(
         "--generated-only", action="store_true",
         help="leave out the headers that are the same for every network",
@@ -93,7 +116,36 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     run.add_argument("--numbers", default="f32", help="weights and membranes: f32")
     run.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    profile = verb("profile", _profile, "Show what each layer does and costs on recordings.")
+    profile.add_argument(
+        "--events", required=True, nargs="+", type=Path, metavar="FILE",
+        help="recordings in N-MNIST's format (.bin)",
+    )  # fmt: skip
+    profile.add_argument(
+        "--target", choices=["host", "cortex-m7"], default="host",
+        help="time on this machine, or instructions of the Cortex-M7 in QEMU, which needs "
+        "arm-none-eabi-gcc and qemu-system-arm; default: host",
+    )  # fmt: skip
+    profile.add_argument(
+        "--bins", type=int,
+        help="time steps to bin a recording into; the network's module's STEPS, "
+        f"or else {_DEFAULT_STEPS}",
+    )  # fmt: skip
+    profile.add_argument("--numbers", default="f32", help="weights and membranes: f32")
+    profile.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    save = verb(
+        "save", _save, "Write a network as one file that every verb reads, without torch."
+    )  # fmt: skip
+    save.add_argument(
+        "--out", required=True, type=Path, metavar="FILE",
+        help=f"the file to write, NAME{network_file.SUFFIX}",
+    )  # fmt: skip
+    save.add_argument("--quiet", action="store_true", help="print nothing when all is well")
     return parser
+
+
+def _is_file(path: Path) -> bool:
+    return path.suffix == network_file.SUFFIX
 
 
 def _axes(text: str) -> tuple[int, ...]:
@@ -137,7 +189,7 @@ def load_module(path: Path, spec: str) -> tuple[ModuleType, nn.Module]:
     if path.suffix not in (".pt", ".pth"):
         raise SpikecError(
             f"{path}: cannot tell what kind of model this is; a torch checkpoint is named .pt or "
-            ".pth."
+            f".pth, a network file {network_file.SUFFIX}."
         )
     try:
         from torch import nn
@@ -174,14 +226,52 @@ def load_model(
         SpikecError: the network cannot be loaded or compiled.
     """
     module, net = load_module(path, spec)
+    return module, net, Model.of(_imported(net, path, input_shape), name, numbers)
+
+
+def _imported(net: nn.Module, path: Path, input_shape: tuple[int, ...]) -> ir.Network:
     from spikec.import_snntorch import import_network
 
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    network = import_network(net, input_shape, path.name, digest)
-    return module, net, Model.of(network, name, numbers)
+    return import_network(net, input_shape, path.name, digest)
+
+
+def load_network(
+    path: Path, spec: str | None, input_shape: tuple[int, ...] | None
+) -> tuple[ir.Network, object]:
+    """The network of a network file, or of a checkpoint and the function ``spec`` names.
+
+    Returns it with its STEPS, the time steps a recording is binned into: the file's, or what the
+    function's module calls so; None when there are none.
+
+    Raises:
+        SpikecError: the network cannot be loaded or compiled, or a network file comes with a
+            ``spec`` or another input shape than its own.
+    """
+    if not _is_file(path):
+        assert spec is not None and input_shape is not None, "main sees to that"
+        module, net = load_module(path, spec)
+        return _imported(net, path, input_shape), getattr(module, "STEPS", None)
+    saved = network_file.read(path)
+    if spec is not None:
+        raise SpikecError(f"--net {spec}: {path} holds the whole network; leave --net out.")
+    axes = saved.network.input.axes
+    if input_shape not in (None, axes):
+        raise SpikecError(
+            f"--input {_comma(input_shape)}: {path} takes {_comma(axes)}; leave --input out."
+        )
+    return saved.network, saved.steps
+
+
+def _comma(axes: tuple[int, ...] | None) -> str:
+    return ",".join(map(str, axes or ()))
 
 
 def _check(options: argparse.Namespace) -> int:
+    if _is_file(options.model):  # what is in one was checked when it was saved
+        load_network(options.model, options.net, options.input)
+        print(f"{options.model}: can be compiled.")
+        return 0
     _, net = load_module(options.model, options.net)
     from spikec.import_snntorch import check
 
@@ -196,12 +286,17 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _compile(options: argparse.Namespace) -> int:
-    from spikec.emit_c import check_name
-
     check_name(options.name)
-    _, _, model = load_model(
-        options.model, options.net, options.input, options.name, options.numbers
-    )
+    network, own_steps = load_network(options.model, options.net, options.input)
+    calibration = None
+    if options.calibrate:
+        height, width = _event_map(network.input.axes, f"{options.model}: its input")
+        steps = options.bins
+        if steps is None:
+            steps = _steps(options.net, own_steps) or _DEFAULT_STEPS
+        recordings = [read_nmnist(path, width, height) for path in options.calibrate]
+        calibration = [bin_events(recording, steps=steps) for recording in recordings]
+    model = Model.of(network, options.name, options.numbers, options.kernels, calibration)
     model.write(options.out, generated_only=options.generated_only)
     if not options.quiet:
         print(model.report())
@@ -222,28 +317,8 @@ class _Result:
 
 
 def _run(options: argparse.Namespace) -> int:
-    channels = options.input[0]
-    if len(options.input) != 3 or channels != 2:
-        raise SpikecError(
-            f"--input {','.join(map(str, options.input))}: recordings have two polarities, so run "
-            "needs a network with input 2,H,W."
-        )
-    _, height, width = options.input
-    if min(height, width) < 1:
-        raise SpikecError(f"--input 2,{height},{width}: a frame has at least one pixel.")
-    recordings = [(path, read_nmnist(path, width, height)) for path in options.events]
-    module, _, model = load_model(
-        options.model, options.net, options.input, "network", options.numbers
-    )
-    steps = options.steps
-    if steps is None:
-        steps = getattr(module, "STEPS", _DEFAULT_STEPS)
-        if not isinstance(steps, int):
-            raise SpikecError(
-                f"--net {options.net}: its module's STEPS is {steps!r}; make it a whole number or "
-                "give --steps."
-            )
-    host = model.build()
+    network, recordings, steps = _recorded(options, options.steps)
+    host = Model.of(network, "network", options.numbers).build()
     results = []
     for path, recording in recordings:
         frames = bin_events(recording, steps=steps, window_us=options.window_us)
@@ -266,6 +341,61 @@ def _run(options: argparse.Namespace) -> int:
             f"{result.events:,} events in {result.steps} steps, {result.us_per_step:.0f} us a step"
         )
     return 0
+
+
+def _recorded(
+    options: argparse.Namespace, steps: int | None
+) -> tuple[ir.Network, list[tuple[Path, Recording]], int]:
+    """The network, the recordings of ``--events`` and how many steps to bin each into."""
+    if options.input is not None:
+        _event_map(options.input, "--input")
+    network, own_steps = load_network(options.model, options.net, options.input)
+    height, width = _event_map(network.input.axes, f"{options.model}: its input")
+    recordings = [(path, read_nmnist(path, width, height)) for path in options.events]
+    if steps is None:
+        steps = _steps(options.net, own_steps) or _DEFAULT_STEPS
+    return network, recordings, steps
+
+
+def _profile(options: argparse.Namespace) -> int:
+    from spikec.profile import profile
+
+    network, recordings, steps = _recorded(options, options.bins)
+    frames = [bin_events(recording, steps=steps) for _, recording in recordings]
+    found = profile(Model.of(network, "network", options.numbers), frames, options.target)
+    print(json.dumps(dataclasses.asdict(found), indent=2) if options.json else found)
+    return 0
+
+
+def _save(options: argparse.Namespace) -> int:
+    network, own_steps = load_network(options.model, options.net, options.input)
+    saved = network_file.Saved(network, _steps(options.net, own_steps))
+    size = network_file.write(options.out, saved)
+    if not options.quiet:
+        print(f"{describe(network)}\nwritten to {options.out}, {size:,} bytes")
+    return 0
+
+
+def _event_map(axes: tuple[int, ...], what: str) -> tuple[int, int]:
+    """Height and width of a map of events; ``what`` gave ``axes``, for the message."""
+    if len(axes) != 3 or axes[0] != 2:
+        raise SpikecError(
+            f"{what} {_comma(axes)}: recordings have two polarities, so the network needs "
+            "input 2,H,W."
+        )
+    if min(axes) < 1:
+        raise SpikecError(f"{what} {_comma(axes)}: a frame has at least one pixel.")
+    return axes[1], axes[2]
+
+
+def _steps(spec: str, steps: object) -> int | None:
+    """The STEPS of the module that ``spec`` names, or of a network file, if any."""
+    if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
+        raise SpikecError(
+            f"--net {spec}: its module's STEPS is {steps!r}; make it a whole number of at least "
+            "1, or give --steps."
+        )
+    return steps
 
 
 def _class(winner: int | None) -> str:

@@ -14,6 +14,7 @@ from spikec import ir
 from spikec.emit_tables import WIDTH, broadcast_affine, one_line, rows_of, tables, tables_of
 from spikec.errors import SpikecError
 from spikec.passes import plan as planning
+from spikec.passes.choose import Gathered
 from spikec.taps import spans, tap_step
 from spikec.version import VERSION
 
@@ -23,6 +24,9 @@ _KEYWORDS = frozenset(
     "union unsigned void volatile while bool true false main".split()
 )
 
+
+LEVELS = ("v3", "v4")
+"""The levels of x86-64 that have a source of their own; see ``cc/runtime/spk_level.h``."""
 
 _C_HEADERS = frozenset(
     "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal "
@@ -65,6 +69,7 @@ def emit(planned: planning.Plan, name: str) -> dict[str, str]:
     return {
         f"{name}.h": _header(planned, name),
         f"{name}.c": _source(planned, name),
+        **{f"{name}_{level}.c": _at_level(planned, name, level) for level in LEVELS},
         f"{name}_model.h": _model_header(name),
         f"{name}_model.c": _model(planned, name),
     }
@@ -73,11 +78,15 @@ def emit(planned: planning.Plan, name: str) -> dict[str, str]:
 def kernels(planned: planning.Plan) -> tuple[str, ...]:
     """The kernel headers that the generated source includes."""
     used: set[str] = set()
-    for operation in planned.operations:
+    for operation in planned.parts:
         match operation:
             case planning.Spread(layer=layer):
                 kind = "conv2d" if isinstance(layer, ir.Conv2d) else "linear"
                 used.add(f"spk_{kind}_f32.h")
+            case planning.Collect():
+                used.add("spk_collect_f32.h")
+            case planning.Gather():
+                used.add("spk_gather_f32.h")
             case planning.Fire():
                 used.add("spk_leaky_f32.h")
             case planning.PoolSpikes() | planning.PoolDense():
@@ -92,9 +101,13 @@ def kernels(planned: planning.Plan) -> tuple[str, ...]:
 def work(planned: planning.Plan) -> tuple[Work, ...]:
     """Worst-case work of one step, per operation."""
     found = []
-    for operation in planned.operations:
+    for operation in planned.parts:
         match operation:
-            case planning.Spread(layer=layer, before=before):
+            case (
+                planning.Spread(layer=layer, before=before)
+                | planning.Collect(layer=layer, before=before)
+                | planning.Gather(layer=layer, before=before)
+            ):
                 adds = int(layer.weight.size)
                 if isinstance(layer, ir.Conv2d):
                     rows = sum(s.taps for s in spans(layer, 0, before.height))
@@ -121,7 +134,7 @@ def _parameter(values: ir.Floats, table: str, channels: int) -> str:
     return f"{{{table}, {per_position}, {per_channel}}}"
 
 
-def _descriptor(operation: planning.Operation) -> str:
+def _descriptor(operation: planning.Part) -> str:
     """The ``static const`` descriptor of an operation's kernel; empty when it needs none."""
     match operation:
         case planning.Spread(layer=layer, before=before):
@@ -134,6 +147,10 @@ def _descriptor(operation: planning.Operation) -> str:
                 "outputs": layer.weight.shape[1],
             }
             return _struct("spk_linear_f32", layer.name, fields)
+        case planning.Collect(layer=layer, before=before):
+            return _collect_descriptor(layer, before)
+        case planning.Gather(layer=layer, before=before):
+            return _gather_descriptor(layer.name, Gathered.of(layer, before))
         case planning.Fire(layer=leaky, pool=pool):
             window = pool.kernel if pool is not None else (1, 1)
             channels = leaky.shape.channels
@@ -187,10 +204,57 @@ def _conv_descriptor(conv: ir.Conv2d, before: ir.Shape) -> str:
         "kernel_width": conv.weight.shape[1],
         "row_step": tap_step(conv.stride[0], conv.dilation[0]),
         "col_step": tap_step(conv.stride[1], conv.dilation[1]),
+        "stride_y": conv.stride[0],
+        "pad_top": conv.padding[0],
+        "field": (conv.weight.shape[0] - 1) * conv.dilation[0] + 1,
         "group_in": conv.weight.shape[2],
         "group_out": conv.shape.channels // conv.groups,
     }
     return _struct("spk_conv2d_f32", conv.name, fields)
+
+
+def _collect_descriptor(conv: ir.Conv2d, before: ir.Shape) -> str:
+    fields: dict[str, object] = {
+        "weight": f"{conv.name}_weight",
+        "bias": f"{conv.name}_bias",
+        "in_height": before.height,
+        "in_width": before.width,
+        "in_channels": before.channels,
+        "out_height": conv.shape.height,
+        "out_width": conv.shape.width,
+        "out_channels": conv.shape.channels,
+        "kernel_height": conv.weight.shape[0],
+        "kernel_width": conv.weight.shape[1],
+        "stride_y": conv.stride[0],
+        "stride_x": conv.stride[1],
+        "pad_top": conv.padding[0],
+        "pad_left": conv.padding[1],
+    }
+    return _struct("spk_collect_f32", conv.name, fields)
+
+
+def _gather_descriptor(name: str, gathered: Gathered) -> str:
+    fields: dict[str, object] = {
+        "weight": f"{name}_weight",
+        "bias": f"{name}_bias",
+        "rows": f"{name}_rows",
+        "cols": f"{name}_cols",
+        "in_width": gathered.before.width,
+        "in_channels": gathered.before.channels,
+        "out_width": gathered.shape.width,
+        "out_height": gathered.shape.height,
+        "out_channels": gathered.shape.channels,
+        "kernel_height": gathered.kernel[0],
+        "kernel_width": gathered.kernel[1],
+        "row_step": gathered.dilation[0],
+        "col_step": gathered.dilation[1],
+        "group_in": gathered.group_in,
+        "group_out": gathered.shape.channels // gathered.groups,
+        "whole_from": gathered.whole[0],
+        "whole_to": gathered.whole[1],
+        "whole_step": gathered.stride[1],
+    }
+    return _struct("spk_gather_f32", name, fields)
 
 
 def _struct(ctype: str, name: str, fields: dict[str, object]) -> str:
@@ -198,7 +262,7 @@ def _struct(ctype: str, name: str, fields: dict[str, object]) -> str:
     return f"static const {ctype} {name} = {{\n{body}\n}};\n"
 
 
-def _call(operation: planning.Operation, frame: bool) -> str:
+def _call(operation: planning.Part, frame: bool) -> str:
     """The line of C that runs an operation; ``frame`` reads the input as a dense frame."""
     match operation:
         case planning.Spread():
@@ -215,6 +279,16 @@ def _call(operation: planning.Operation, frame: bool) -> str:
                 case _:
                     assert_never(operation.reads)
             return f"{kernel}_{kind}_f32(&{layer.name}, {reads}, s->{operation.writes.name});"
+        case planning.Collect(layer=layer, reads=spikes):
+            return (
+                f"spk_collect_spikes_f32(&{layer.name}, s->{spikes.buffer.name}, {spikes.count}, "
+                f"s->{operation.room.name}, s->{operation.writes.name});"
+            )
+        case planning.Gather(layer=layer):
+            return (
+                f"spk_gather_dense_f32(&{layer.name}, s->{operation.reads.name}, "
+                f"s->{operation.writes.name});"
+            )
         case planning.Fire():
             return (
                 f"const uint32_t {operation.writes.count} = spk_leaky_step_f32("
@@ -290,6 +364,14 @@ def describe(network: ir.Network) -> str:
     return " -> ".join([str(network.input), *(_what(layer) for layer in network.layers)])
 
 
+def _chosen(planned: planning.Plan) -> str:
+    """Which kernel every convolution and linear layer got, and why."""
+    choices = planned.choices
+    if len(set(choices.values())) == 1:
+        return f"{next(iter(choices.values()))}"
+    return "; ".join(f"{name} {choice}" for name, choice in choices.items())
+
+
 def _comment(label: str, text: str) -> str:
     """A labelled comment, wrapped under its label."""
     lines: list[str] = []
@@ -328,6 +410,7 @@ def _banner(planned: planning.Plan, first: str) -> str:
                 f"{bytes_of_tables:,} bytes of constant tables (flash), {planned.state_bytes:,} "
                 "bytes of state (RAM), no heap",
             ),
+            _comment("kernels", _chosen(planned) or "no layer has a choice"),
             _comment(
                 "work",
                 f"per step {neurons:,} neurons are updated and, if every input and every neuron "
@@ -386,12 +469,7 @@ def _header(planned: planning.Plan, name: str) -> str:
         f"{upper}_STATE_BYTES": planned.state_bytes,
     }
     entries = "\n".join(f"  {key} = {value}," for key, value in enum.items())
-    members = "\n".join(
-        [
-            *(f"  {b.ctype} {b.name}[{b.length}];  // {b.note}" for b in planned.membranes),
-            *(_slot(slot) for slot in planned.slots),
-        ]
-    )
+    members = "\n".join(_member(*member) for member in planned.members)
     membrane_readout = ""
     if output.shape.size == readout.shape.size:
         membrane_readout = f"""
@@ -437,7 +515,7 @@ SPK_MUST_USE spk_status {name}_reset({name}_state *state);
 // The same for a dense frame in memory order, most of it zero.
 {heads["step_frame"]}
 
-// {name}_step that also shows every spiking layer to `observer`, for tests and profiles.
+// {name}_step that also shows every operation to `observer`, for tests and profiles.
 {heads["step_observed"]}
 {membrane_readout}
 // The output with the largest count; the first one when several have it.
@@ -451,27 +529,22 @@ uint32_t {name}_winner(const uint32_t counts[{upper}_OUTPUTS]);
 """
 
 
-def _slot(slot: tuple[planning.Buffer, ...]) -> str:
-    if len(slot) == 1:
-        return f"  {slot[0].ctype} {slot[0].name}[{slot[0].length}];  // {slot[0].note}"
-    inside = "\n".join(f"    {b.ctype} {b.name}[{b.length}];  // {b.note}" for b in slot)
-    return f"  union {{  // one after the other\n{inside}\n  }};"
+def _member(place: tuple[planning.Buffer, ...], fill: int) -> str:
+    """A member of the state struct, and what fills its last cache line."""
+    lines = [f"{b.ctype} {b.name}[{b.length}];  // {b.note}" for b in place]
+    if len(place) > 1:
+        lines = ["union {  // one after the other", *(f"  {line}" for line in lines), "};"]
+    if fill:
+        lines.append(f"uint8_t fill_{place[0].name}[{fill}];  // what follows starts a cache line")
+    return "\n".join(f"  {line}" for line in lines)
 
 
 def _source(planned: planning.Plan, name: str) -> str:
     upper = name.upper()
-    network = planned.network
-    entry_operations, other = _entry(planned)
-    heads = _signatures(name, "s", " {")
-    rest = _signature(
-        f"static void {name}_rest",
-        [f"{name}_state *s", "uint8_t *spikes", "spk_observer observer", "void *context"],
-        " {",
-    )
     parts = [_banner(planned, f"The tables and the step of {name}.h."), ""]
     if planned.index == "uint32_t":
         parts.append("#define SPK_WIDE_INDEX  // a layer has more than 65,536 neurons\n")
-    includes = "\n".join(f'#include "{header}"' for header in kernels(planned))
+    includes = "\n".join(f'#include "{file}"' for file in (*kernels(planned), "spk_level.h"))
     parts.append(f'#include "{name}.h"\n\n#include <assert.h>\n#include <string.h>\n\n{includes}\n')
     parts.append(
         f"static_assert(sizeof({name}_state) == {upper}_STATE_BYTES,\n"
@@ -481,44 +554,87 @@ def _source(planned: planning.Plan, name: str) -> str:
         parts.append(
             "// The size of a spike that is not graded.\nstatic const float spk_one[1] = {1.0f};\n"
         )
-    for operation in planned.operations:
-        parts.extend(table.text for table in tables_of(operation))
-        descriptor = _descriptor(operation)
+    for part in planned.parts:
+        parts.extend(table.text for table in tables_of(part))
+        descriptor = _descriptor(part)
         if descriptor:
             parts.append(descriptor)
+    parts.append(_steps(planned, name))
+    parts.append(_functions(planned, name))
+    return "\n".join(parts)
+
+
+_OBSERVED = ["uint8_t *spikes", "spk_observer observer", "void *context"]
+
+
+def _leveled(name: str) -> dict[str, list[str]]:
+    """The parameters of what is compiled for every level of CPU, by function."""
+    state = f"{name}_state *s"
+    return {
+        f"{name}_active": [state, "const spk_active *active", "size_t count", *_OBSERVED],
+        f"{name}_frame": [state, "const float *frame", "uint8_t *spikes"],
+    }
+
+
+def _steps(planned: planning.Plan, name: str) -> str:
+    """A step behind its checks, one line a layer."""
+    entry, other = _entry(planned)
+    counts = [op.writes.count for op in entry if isinstance(op, planning.Fire | planning.Band)]
+    arguments = [f"{name}_state *s", *(f"uint32_t {count}" for count in counts), *_OBSERVED]
+    rest = _signature(f"static void {name}_rest", arguments, " {")
+    first = len(entry) + 1  # an observer counts the check of the input as 0
+    lines = "\n".join(_lines(operation, number) for number, operation in enumerate(other, first))
+    out = planned.output
+    parts = [
+        f"""// What follows the layers that read the input. `observer` may be NULL.
+{rest}
+{lines}
+  memset(spikes, 0, {name.upper()}_OUTPUTS);
+  for (uint32_t i = 0; i < {out.count}; i++) spikes[s->{out.buffer.name}[i]] = 1;
+}}
+"""
+    ]
+    calls = {
+        f"{name}_active": (
+            [_lines(operation, number) for number, operation in enumerate(entry, 1)],
+            "observer, context",
+        ),
+        f"{name}_frame": ([_lines(operation, None) for operation in entry], "NULL, NULL"),
+    }
+    given = ", ".join(["s", *counts, "spikes"])
+    for function, parameters in _leveled(name).items():
+        declared = _signature(f"SPK_LEVELS({function}, ", parameters, ");")
+        head = _signature(f"void SPK_AT_LEVEL({function})", parameters, " {")
+        body, shown = calls[function]
+        parts.append(
+            "\n".join([declared, "", head, *body, f"  {name}_rest({given}, {shown});", "}", ""])
+        )
+    return "\n".join(parts)
+
+
+def _functions(planned: planning.Plan, name: str) -> str:
+    """What the header declares; not there where the file is compiled for another level."""
+    upper = name.upper()
+    network = planned.network
+    heads = _signatures(name, "s", " {")
     resets = "\n".join(
         f"  memset(state->{b.name}, 0, sizeof(state->{b.name}));" for b in planned.membranes
     )
-    parts.append(
-        f"""spk_status {name}_reset({name}_state *state) {{
+    parts = [
+        f"""#if defined(SPK_LEVEL_BASE)
+
+spk_status {name}_reset({name}_state *state) {{
   if (state == NULL) return SPK_NULL_ARGUMENT;
 {resets}
   return SPK_OK;
 }}
-"""
-    )
-    lines = "\n".join(_lines(operation, frame=False) for operation in other)
-    out = planned.output
-    parts.append(
-        f"""// What follows the layers that read the input. `observer` may be NULL.
-SPK_CLONES
-{rest}
-{lines}
-  memset(spikes, 0, {upper}_OUTPUTS);
-  for (uint32_t i = 0; i < {out.count}; i++) spikes[s->{out.buffer.name}[i]] = 1;
-}}
-"""
-    )
-    active = "\n".join(_lines(operation, frame=False) for operation in entry_operations)
-    frame = "\n".join(_lines(operation, frame=True) for operation in entry_operations)
-    parts.append(
-        f"""SPK_CLONES
+
 {heads["step_observed"]}
   if (s == NULL || spikes == NULL) return SPK_NULL_ARGUMENT;
   const spk_status status = spk_active_check(active, count, {upper}_INPUTS);
   if (status != SPK_OK) return status;
-{active}
-  {name}_rest(s, spikes, observer, context);
+  spk_observe_operation(observer, context, 0);
+  SPK_BEST_LEVEL({name}_active, (s, active, count, spikes, observer, context));
   return SPK_OK;
 }}
 
@@ -526,17 +642,15 @@ SPK_CLONES
   return {name}_step_observed(s, active, count, spikes, NULL, NULL);
 }}
 
-SPK_CLONES
 {heads["step_frame"]}
   if (s == NULL || spikes == NULL) return SPK_NULL_ARGUMENT;
   const spk_status status = spk_frame_check(frame, {upper}_INPUTS);
   if (status != SPK_OK) return status;
-{frame}
-  {name}_rest(s, spikes, NULL, NULL);
+  SPK_BEST_LEVEL({name}_frame, (s, frame, spikes));
   return SPK_OK;
 }}
 """
-    )
+    ]
     readout = network.spiking[-1]
     if network.output.shape.size == readout.shape.size:
         parts.append(
@@ -553,9 +667,24 @@ SPK_CLONES
   }}
   return best;
 }}
+
+#endif  // SPK_LEVEL_BASE
 """
     )
     return "\n".join(parts)
+
+
+def _at_level(planned: planning.Plan, name: str, level: str) -> str:
+    """The source that compiles NAME.c once more for a level of CPU."""
+    return f"""{_banner(planned, f"{name}.c for x86-64-{level}; empty for other CPUs.")}
+#include "spk_level_{level}.h"
+
+#if defined(SPK_HAS_LEVELS)
+#include "{name}.c"
+#endif
+
+typedef int {name}_{level}_is_not_empty;
+"""
 
 
 def _entry(
@@ -577,29 +706,88 @@ def _needs_one(planned: planning.Plan) -> bool:
     )
 
 
-def _lines(operation: planning.Operation, frame: bool) -> str:
-    """An operation in C: what it is, its call, and what an observer is shown of it."""
+def _lines(operation: planning.Operation, number: int | None) -> str:
+    """An operation in C: what it is, its call, and what an observer is shown of it.
+
+    ``number`` counts operations from 1; None: of a dense frame, where nobody observes.
+    """
     layers: list[ir.Layer] = []
-    match operation:
-        case planning.Fire(layer=leaky, pool=pool):
-            layers = [leaky] if pool is None else [pool, leaky]
-        case planning.Expand():
-            pass
-        case _:
-            layers = [operation.layer]
+    parts = planning.parts_of(operation)
+    for part in parts:
+        match part:
+            case planning.Fire(layer=leaky, pool=pool):
+                layers += [leaky] if pool is None else [pool, leaky]
+            case planning.Expand():
+                pass
+            case _:
+                layers.append(part.layer)
     note = " -> ".join(_what(layer) for layer in layers)
     was = ", ".join(f'"{one_line(layer.source)}"' for layer in layers)
-    call = _wrapped(_call(operation, frame)).replace("\n", "\n  ")
-    text = f"  // {note}, was torch {was}\n  {call}" if layers else f"  {call}"
-    if not isinstance(operation, planning.Fire):
-        return text
-    neurons, spikes = operation.layer.shape.size, operation.writes
-    index_bytes = planning.SIZES[spikes.buffer.ctype]
-    shown = _wrapped(
-        f"spk_observe(observer, context, {operation.index}, {neurons}, {spikes.count}, "
-        f"{index_bytes}, s->{spikes.buffer.name}, s->{operation.membrane.name});"
-    ).replace("\n", "\n  ")
-    return f"{text}\n  {shown}"
+    if isinstance(operation, planning.Band):
+        note += f" by {operation.rows} of {operation.fire.layer.shape.height} rows"
+        call = _band_call(operation, number is None)
+    else:
+        call = _wrapped(_call(operation, number is None))
+    lines = [f"// {note}, was torch {was}"] if layers else []
+    lines += call.split("\n")
+    fire = parts[-1]
+    if number is not None and isinstance(fire, planning.Fire):
+        neurons, spikes = fire.layer.shape.size, fire.writes
+        index_bytes = planning.SIZES[spikes.buffer.ctype]
+        shown = _wrapped(
+            f"spk_observe(observer, context, {number}, {neurons}, {fire.index}, "
+            f"{spikes.count}, {index_bytes}, s->{spikes.buffer.name}, s->{fire.membrane.name});"
+        )
+        lines += shown.split("\n")
+    elif number is not None:
+        lines.append(f"spk_observe_operation(observer, context, {number});")
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _band_call(band: planning.Band, frame: bool) -> str:
+    """The lines of C that run a band by band; ``frame`` reads the input as a dense frame."""
+    conv, leaky, count = band.spread.layer.name, band.fire.layer.name, band.writes.count
+    at = f"at_{conv}"
+    match band.reads:
+        case planning.Active():
+            kind, reads = "active", ["active", "count", f"&{at}"]
+            if frame:
+                kind, reads = "dense", ["frame"]
+        case planning.Spikes(buffer=buffer):
+            kind, reads = "spikes", [f"s->{buffer.name}", band.reads.count, f"&{at}"]
+        case planning.Dense():
+            raise AssertionError("a band reads a list")
+        case _:
+            assert_never(band.reads)
+    current = f"s->{band.spread.writes.name}"
+    pool = band.fire.pool.kernel[0] if band.fire.pool is not None else 1
+    first = "y" if pool == 1 else f"{pool} * y"
+    spread = _signature(
+        f"  spk_conv2d_band_{kind}_f32",
+        [f"&{conv}", *reads, first, str(pool * band.rows), current],
+        ";",
+        WIDTH - 2,
+    )
+    fire = _signature(
+        f"  {count} = spk_leaky_rows_f32",
+        [
+            f"&{leaky}", "y", str(band.rows), current, f"s->{band.fire.membrane.name}",
+            f"s->{band.writes.buffer.name}", count,
+        ],
+        ";",
+        WIDTH - 2,
+    )  # fmt: skip
+    height, step = band.fire.layer.shape.height, "y++" if band.rows == 1 else f"y += {band.rows}"
+    return "\n".join(
+        [
+            *([] if kind == "dense" else [f"size_t {at} = 0;"]),
+            f"uint32_t {count} = 0;",
+            f"for (uint32_t y = 0; y < {height}; {step}) {{",
+            spread,
+            fire,
+            "}",
+        ]
+    )
 
 
 def _model(planned: planning.Plan, name: str) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 
 from spikec import ir
 from spikec.passes import plan as planning
-from spikec.taps import Span, spans, tap_order
+from spikec.passes.choose import BLOCK, Gathered
+from spikec.taps import spans, tap_order
 
 WIDTH = 100
 
@@ -30,18 +31,22 @@ class Table:
 def tables(planned: planning.Plan) -> tuple[Table, ...]:
     """Every constant array of the generated source, in file order."""
     found: list[Table] = []
-    for operation in planned.operations:
-        found.extend(tables_of(operation))
+    for part in planned.parts:
+        found.extend(tables_of(part))
     return tuple(found)
 
 
-def tables_of(operation: planning.Operation) -> list[Table]:
+def tables_of(operation: planning.Part) -> list[Table]:
     """The arrays that one operation reads."""
     match operation:
         case planning.Spread(layer=layer, before=before):
             if isinstance(layer, ir.Conv2d):
                 return _conv_tables(layer, before)
             return _linear_tables(layer)
+        case planning.Gather(layer=layer, before=before):
+            return _gather_tables(layer, before)
+        case planning.Collect(layer=conv):
+            return _collect_tables(conv)
         case planning.Fire(layer=leaky):
             return [
                 _float_table(
@@ -102,8 +107,6 @@ def _conv_tables(conv: ir.Conv2d, before: ir.Shape) -> list[Table]:
     )
     ordered = ordered.transpose(3, 2, 0, 1, 4)  # [group][ic in group][ky][kx][oc in group]
     name = conv.name
-    rows = spans(conv, 0, before.height)
-    cols = spans(conv, 1, before.width)
     return [
         _float_table(
             name, f"{name}_weight", ordered,
@@ -111,8 +114,30 @@ def _conv_tables(conv: ir.Conv2d, before: ir.Shape) -> list[Table]:
             f"[kx {kernel_width}][out {group_out}], taps in tap order, was {_was(conv)}",
         ),
         _float_table(name, f"{name}_bias", conv.bias, f"{name}: bias [out]"),
-        _span_table(name, f"{name}_rows", rows, f"{name}: first output, first tap, taps of each y"),
-        _span_table(name, f"{name}_cols", cols, f"{name}: first output, first tap, taps of each x"),
+        *(
+            _span_table(
+                name, f"{name}_{what}",
+                [(span.out, span.tap, span.taps) for span in spans(conv, axis, size)],
+                f"{name}: first output, first tap, taps of each {letter}", "spk_span",
+            )
+            for axis, what, letter, size in (
+                (0, "rows", "y", before.height), (1, "cols", "x", before.width),
+            )
+        ),
+    ]  # fmt: skip
+
+
+def _collect_tables(conv: ir.Conv2d) -> list[Table]:
+    axes = "".join(
+        f"[{axis} {size}]"
+        for axis, size in zip(("ky", "kx", "in", "out"), conv.weight.shape, strict=True)
+    )
+    return [
+        _float_table(
+            conv.name, f"{conv.name}_weight", conv.weight,
+            f"{conv.name}: weight {axes}, was {_was(conv)}",
+        ),
+        _float_table(conv.name, f"{conv.name}_bias", conv.bias, f"{conv.name}: bias [out]"),
     ]  # fmt: skip
 
 
@@ -123,6 +148,33 @@ def _linear_tables(linear: ir.Linear) -> list[Table]:
         _float_table(linear.name, f"{linear.name}_weight", linear.weight, caption),
         _float_table(linear.name, f"{linear.name}_bias", linear.bias, f"{linear.name}: bias [out]"),
     ]
+
+
+def _gather_tables(layer: ir.Conv2d | ir.Linear, before: ir.Shape) -> list[Table]:
+    gathered = Gathered.of(layer, before)
+    (kernel_height, kernel_width), group_in = gathered.kernel, gathered.group_in
+    pieces = []
+    at = 0
+    for channels in gathered.groups * gathered.blocks:
+        pieces.append(gathered.weight[..., at : at + channels].ravel())
+        at += channels
+    name = layer.name
+    return [
+        _float_table(
+            name, f"{name}_weight", np.concatenate(pieces),
+            f"{name}: weight, in blocks of {BLOCK} outputs and a rest: [block][ky {kernel_height}]"
+            f"[kx {kernel_width}][in {group_in}][out of the block], was {_was(layer)}",
+        ),
+        _float_table(name, f"{name}_bias", layer.bias, f"{name}: bias [out]"),
+        *(
+            _span_table(
+                name, f"{name}_{what}s",
+                [(field.first, field.tap, field.taps) for field in found],
+                f"{name}: first input, first tap, taps of each output {what}", "spk_field",
+            )
+            for what, found in (("row", gathered.rows), ("col", gathered.cols))
+        ),
+    ]  # fmt: skip
 
 
 def broadcast_affine(affine: ir.Affine) -> tuple[ir.Floats, ir.Floats]:
@@ -142,16 +194,49 @@ def float_literal(value: np.float32 | float) -> str:
     return f"{mantissa}p{exponent}f"
 
 
+_HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
+_SPACE = ord(" ")
+_LITERAL = np.frombuffer(b"-0x1.000000p+000f,", np.uint8)
+"""The longest literal, with its comma: what ``float_literals`` fills in."""
+
+
+def float_literals(values: ir.Floats) -> list[str]:
+    """``float_literal`` of many finite values at once, which is several times faster."""
+    flat = np.ascontiguousarray(values, np.float32).ravel()
+    # |value| = mantissa * 2**exponent, and the 24 bits of a mantissa in 0.5..1 are 1.xxxxxx's.
+    mantissa, exponent = np.frexp(np.abs(flat))
+    bits = (mantissa * np.float32(1 << 24)).astype(np.uint32)
+    power = np.where(bits > 0, exponent - 1, 0)
+    text = np.tile(_LITERAL, (len(flat), 1))
+    text[~np.signbit(flat), 0] = _SPACE
+    text[bits == 0, 3] = ord("0")
+    fraction = (bits << 1) & 0xFFFFFF  # six hex digits
+    for digit in range(6):
+        rest = fraction & (0xFFFFFF >> (4 * digit))
+        shown = _HEX[rest >> (20 - 4 * digit)]
+        text[:, 5 + digit] = shown if digit == 0 else np.where(rest == 0, _SPACE, shown)
+    text[power < 0, 12] = ord("-")
+    size = np.abs(power)
+    for place, unit in enumerate((100, 10, 1)):
+        text[:, 13 + place] = np.where(
+            (size >= unit) | (unit == 1), _HEX[size // unit % 10], _SPACE
+        )
+    return text.tobytes().replace(b" ", b"").decode("ascii").split(",")[:-1]
+
+
 def _float_table(layer: str, name: str, values: ir.Floats, caption: str) -> Table:
-    body = rows_of(float_literal(value) for value in values.ravel())
-    text = f"// {caption}\nstatic const float {name}[{values.size}] = {{\n{body}\n}};\n"
+    body = rows_of(float_literals(values))
+    line = " SPK_ALIGNED" if values.size * 4 >= 1024 else ""
+    text = f"// {caption}\nstatic const float {name}[{values.size}]{line} = {{\n{body}\n}};\n"
     return Table(layer, "float", name, 4 * values.size, text)
 
 
-def _span_table(layer: str, name: str, entries: Sequence[Span], caption: str) -> Table:
-    body = rows_of(f"{{{s.out}, {s.tap}, {s.taps}}}" for s in entries)
-    text = f"// {caption}\nstatic const spk_span {name}[{len(entries)}] = {{\n{body}\n}};\n"
-    return Table(layer, "spk_span", name, 6 * len(entries), text)
+def _span_table(
+    layer: str, name: str, entries: Sequence[tuple[int, int, int]], caption: str, ctype: str
+) -> Table:
+    body = rows_of(f"{{{first}, {tap}, {taps}}}" for first, tap, taps in entries)
+    text = f"// {caption}\nstatic const {ctype} {name}[{len(entries)}] = {{\n{body}\n}};\n"
+    return Table(layer, ctype, name, 6 * len(entries), text)
 
 
 def _extent_table(layer: str, name: str, entries: Sequence[tuple[int, int]], caption: str) -> Table:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -15,13 +16,17 @@ def write_whole(path: Path, data: bytes, what: str) -> None:
     Raises:
         SpikecError: the place cannot be written; nothing is left there.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            part.write_bytes(data)
+            part.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                part.unlink(missing_ok=True)
+            raise
+    except (OSError, ValueError) as error:  # ValueError: no name, or a zero byte in it
         raise SpikecError(
-            f"{path}: the {what} cannot be written ({error.strerror or error}); "
+            f"{path}: the {what} cannot be written ({getattr(error, 'strerror', error)}); "
             "choose a folder that exists and can be written."
         ) from error

@@ -18,8 +18,8 @@ from spikec.files import write_whole
 
 # The formats are described in cc/firmware/drive_main.c.
 _INPUT_HEADER = struct.Struct("<4sIII")
-_OUTPUT_HEADER = struct.Struct("<4s7I")
-_VERSION = 1
+_OUTPUT_HEADER = struct.Struct("<4s8I")
+_INPUT_VERSION, _OUTPUT_VERSION = 1, 2
 _UNFINISHED = 0xFFFFFFFF
 _QEMU_SHIFT = 7  # the board's counter is exact at this shift only
 # Exit statuses after which there are results to read; any other is a failure.
@@ -35,6 +35,8 @@ class DriveOutput:
     outputs: [T, outputs] uint8, the last layer's spikes, 0 or 1.
     instructions: [T] uint64, instructions of the network's step; 0 where the board cannot count
         and in recorded runs.
+    marks: [T, marks] uint64, what the counter showed in the observed step after its input's check,
+        after each operation and after the step; without columns when not asked for.
     spikes: [T, neurons] uint8, 0 or 1, or None when not recorded.
     membranes: [T, neurons] float32, after each step, or None when not recorded.
     layers: number of spiking layers.
@@ -43,6 +45,7 @@ class DriveOutput:
 
     outputs: npt.NDArray[np.uint8]
     instructions: npt.NDArray[np.uint64]
+    marks: npt.NDArray[np.uint64]
     spikes: npt.NDArray[np.uint8] | None
     membranes: npt.NDArray[np.float32] | None
     layers: int
@@ -86,7 +89,7 @@ def write_input(
         raise SpikecError(f"{path}: a network has 1 to 2^32 - 1 inputs, not {inputs}.")
     entries = np.empty(index.size, dtype=[("index", "<u4"), ("value", "<f4")])
     entries["index"], entries["value"] = index, value
-    header = _INPUT_HEADER.pack(b"SPKI", _VERSION, inputs, offset.size - 1)
+    header = _INPUT_HEADER.pack(b"SPKI", _INPUT_VERSION, inputs, offset.size - 1)
     data = header + offset.astype("<u8").tobytes() + entries.tobytes()
     write_whole(path, data, "recording")
 
@@ -112,38 +115,41 @@ def read_output(path: _StrPath) -> DriveOutput:
             f"of the drive program's results; {again}"
         )
     header = _OUTPUT_HEADER.unpack_from(data)
-    magic, version, outputs, layers, neurons, steps, recorded, status = header
+    magic, version, outputs, layers, neurons, steps, recorded, status, marks = header
     if magic != b"SPKO":
         raise SpikecError(
             f"{path}: not the drive program's results: it starts with {magic!r}, not b'SPKO'; "
             "give the file that the program wrote."
         )
-    if version != _VERSION or recorded not in (0, 1):
+    if version != _OUTPUT_VERSION or recorded not in (0, 1):
         raise SpikecError(
             f"{path}: results of version {version} (recorded: {recorded}); this spikec reads "
-            f"version {_VERSION}. Build the program and spikec from the same sources."
+            f"version {_OUTPUT_VERSION}. Build the program and spikec from the same sources."
         )
     if status == _UNFINISHED:
         raise SpikecError(f"{path}: the program was cut off before its last step; {again}")
     neurons_kept = neurons if recorded else 0
+    row_bytes = outputs + 8 + 8 * marks + 5 * neurons_kept
+    wanted = _OUTPUT_HEADER.size + steps * row_bytes
+    if len(data) != wanted:
+        raise SpikecError(
+            f"{path}: {len(data)} bytes, but {steps} steps of {row_bytes} bytes and the header "
+            f"make {wanted}; {again}"
+        )
     row = np.dtype(
         [
             ("outputs", "u1", (outputs,)),
             ("instructions", "<u8"),
+            ("marks", "<u8", (marks,)),
             ("spikes", "u1", (neurons_kept,)),
             ("membranes", "<f4", (neurons_kept,)),
         ]
     )
-    wanted = _OUTPUT_HEADER.size + steps * row.itemsize
-    if len(data) != wanted:
-        raise SpikecError(
-            f"{path}: {len(data)} bytes, but {steps} steps of {row.itemsize} bytes and the header "
-            f"make {wanted}; {again}"
-        )
     rows = np.frombuffer(data, dtype=row, offset=_OUTPUT_HEADER.size)
     return DriveOutput(
         outputs=np.ascontiguousarray(rows["outputs"]),
         instructions=rows["instructions"].astype(np.uint64),
+        marks=rows["marks"].astype(np.uint64),
         spikes=np.ascontiguousarray(rows["spikes"]) if recorded else None,
         membranes=rows["membranes"].astype(np.float32) if recorded else None,
         layers=layers,
@@ -168,21 +174,26 @@ def run_qemu(
     output: _StrPath,
     record: bool,
     timeout: float,
+    marks: bool = False,
 ) -> DriveOutput:
     """Run the emulated board's drive program in QEMU and read its results.
 
     qemu: the command that starts qemu-system-arm, without the board's options.
+    marks: whether to count after each operation too; not together with record.
     timeout: seconds, after which the emulator is ended.
     Raises SpikecError when QEMU does not start, the program refuses its input or faults, or it
     takes too long; also for a path with a space or a comma, which cannot be passed on.
     """
-    words = ["drive", *_arguments(input, output, record)]
+    words = ["drive", *_arguments(input, output, record), *(["--marks"] if marks else [])]
     return _run(qemu_command(qemu, elf, words), output, timeout)
 
 
-def qemu_command(qemu: Sequence[str], elf: _StrPath, words: Sequence[str]) -> list[str]:
+def qemu_command(
+    qemu: Sequence[str], elf: _StrPath, words: Sequence[str], exact: bool = True
+) -> list[str]:
     """The command that runs an ELF on the emulated board; `words` are its command line.
 
+    exact: whether its counter counts instructions; without that it shows 0.
     Raises SpikecError for a word with a space or a comma, which cannot be passed on.
     """
     for word in words:
@@ -194,7 +205,7 @@ def qemu_command(qemu: Sequence[str], elf: _StrPath, words: Sequence[str]) -> li
     return [
         *qemu,
         *("-M", "mps2-an500", "-display", "none", "-monitor", "none", "-serial", "stdio"),
-        *("-icount", f"shift={_QEMU_SHIFT}"),
+        *(("-icount", f"shift={_QEMU_SHIFT}") if exact else ()),
         *("-semihosting-config", f"enable=on,target=native{arguments}"),
         *("-kernel", os.fspath(elf)),
     ]

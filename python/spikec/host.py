@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ _STATUS = (
     "an input index is out of range", "active inputs are not sorted by index",
     "an input value is NaN or infinite",
 )  # fmt: skip
+_NOT_FINITE = 5
+_FINITE = "frames hold NaN, infinity or values beyond float32; give finite values."
 
 
 class _SpkModel(ctypes.Structure):
@@ -64,7 +67,7 @@ class Host:
         except (OSError, ValueError) as error:
             raise SpikecError(
                 f"{library}: is no shared library of the network {name!r} ({error}); build "
-                f"{name}.c, {name}_model.c and spk_drive.c into one."
+                "every C file that goes with it into one."
             ) from error
         self._library.spk_drive_frames.restype = ctypes.c_int
         network = plan.network
@@ -88,7 +91,7 @@ class Host:
             SpikecError: the frames do not fit the network or are not finite.
         """
         network = self._plan.network
-        given = checked_frames(network, frames)
+        given = _shaped(network, frames)
         spikes = np.empty((len(given), network.output.shape.size), np.uint8)
         self._drive(given, spikes, None, None)
         last = network.spiking[-1]
@@ -121,7 +124,7 @@ class Host:
     def _record(self, frames: npt.ArrayLike) -> tuple[npt.NDArray[np.uint8], ir.Floats]:
         """Spikes and membranes of all spiking layers, rows ``[T, neurons]``."""
         network = self._plan.network
-        given = checked_frames(network, frames)
+        given = _shaped(network, frames)
         neurons = sum(layer.shape.size for layer in network.spiking)
         outputs = np.empty((len(given), network.output.shape.size), np.uint8)
         spikes = np.empty((len(given), neurons), np.uint8)
@@ -136,7 +139,7 @@ class Host:
         layer_spikes: npt.NDArray[np.uint8] | None,
         membranes: ir.Floats | None,
     ) -> None:
-        """Runs the network over checked frames and fills the arrays that are given."""
+        """Runs the network over frames that have its shape and fills the arrays that are given."""
         shape = self._plan.network.input
         state = ctypes.create_string_buffer(self._plan.state_bytes + _ALIGNMENT)
         start = -ctypes.addressof(state) % _ALIGNMENT
@@ -152,6 +155,8 @@ class Host:
             _address(layer_spikes),
             _address(membranes),
         )
+        if status == _NOT_FINITE:
+            raise SpikecError(_FINITE)
         if status:
             raise SpikecError(f"the compiled network refused its input: {_STATUS[status]}.")
 
@@ -162,6 +167,14 @@ def checked_frames(network: ir.Network, frames: npt.ArrayLike) -> ir.Floats:
     Raises:
         SpikecError: they do not fit the network's input or are not finite.
     """
+    given = _shaped(network, frames)
+    if not np.isfinite(given).all():
+        raise SpikecError(_FINITE)
+    return given
+
+
+def _shaped(network: ir.Network, frames: npt.ArrayLike) -> ir.Floats:
+    """``checked_frames`` that may still hold what is not finite, which C finds on its way."""
     axes = network.input.axes
     try:
         array = np.asarray(frames)
@@ -178,10 +191,7 @@ def checked_frames(network: ir.Network, frames: npt.ArrayLike) -> ir.Floats:
             "no batch axis."
         )
     with np.errstate(over="ignore"):
-        given = np.ascontiguousarray(array, np.float32)
-    if not np.isfinite(given).all():
-        raise SpikecError("frames hold NaN, infinity or values beyond float32; give finite values.")
-    return given
+        return np.ascontiguousarray(array, np.float32)
 
 
 def _address(array: npt.NDArray[np.generic] | None) -> ctypes.c_void_p | None:
@@ -264,13 +274,19 @@ def build(plan: Plan, name: str, files: Mapping[str, str], flags: tuple[str, ...
 def _compile(folder: Path, name: str, files: Mapping[str, str], flags: tuple[str, ...]) -> Path:
     for file, text in files.items():
         (folder / file).write_text(text, encoding="utf-8")
+    start = [*compiler(), "-std=c11", "-O3", "-DSPK_USE_LEVELS", "-ffp-contract=off", "-fPIC"]
+    units = [file for file in files if file.endswith(".c")]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # All are waited for, so that nobody writes into a folder that is being removed.
+        list(pool.map(lambda unit: _call([*start, "-c", unit, *flags], folder), units))
     library = folder / f"{name}.so"
-    command = [
-        *compiler(), "-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-shared",
-        f"{name}.c", f"{name}_model.c", "spk_drive.c", "-o", str(library), *flags,
-    ]  # fmt: skip
+    objects = [str(Path(unit).with_suffix(".o")) for unit in units]
+    _call([*start, "-shared", *objects, "-o", str(library), *flags], folder)
+    return library
+
+
+def _call(command: list[str], folder: Path) -> None:
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         message = result.stderr.strip() or "it said nothing"
         raise SpikecError(f"the C compiler failed: {shlex.join(command)}\n{message}")
-    return library

@@ -8,10 +8,15 @@ import dataclasses
 import errno
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy.typing as npt
 
 from spikec import emit_c, emit_tables, host, ir, sources
 from spikec.errors import SpikecError
+from spikec.passes import choose
+from spikec.passes.crop import crop
 from spikec.passes.fold import fold
 from spikec.passes.plan import Plan, plan
 
@@ -25,6 +30,7 @@ class LayerReport:
     table_bytes: int
     neurons: int
     worst_case_adds: int
+    kernel: str  # of a convolution or linear layer, and why; empty for others
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class Report:
             f"{layer.worst_case_adds:>17,}"
             for layer in self.layers
         ]
+        lines += [f"{layer.name}: {layer.kernel}" for layer in self.layers if layer.kernel]
         lines.append(f"tables (flash) {self.table_bytes:,} B, state (RAM) {self.state_bytes:,} B")
         return "\n".join(lines)
 
@@ -63,30 +70,38 @@ class Model:
     plan: Plan
 
     @classmethod
-    def of(cls, network: ir.Network, name: str, numbers: str) -> Model:
-        """Runs the passes over ``network``.
+    def of(
+        cls,
+        network: ir.Network,
+        name: str,
+        numbers: str,
+        kernels: str = "auto",
+        calibration: Sequence[npt.ArrayLike] | None = None,
+    ) -> Model:
+        """Runs the passes over ``network``; the arguments are those of ``spikec.compile``.
 
         Raises:
-            SpikecError: ``name`` is no C identifier, or ``numbers`` no supported format.
+            SpikecError: ``name`` is no C identifier, ``numbers`` no supported format, ``kernels``
+                no supported choice, or ``calibration`` does not fit the network.
         """
         emit_c.check_name(name)
         if numbers != "f32":
             raise SpikecError(f"numbers={numbers!r} is not supported yet; use numbers='f32'.")
-        return cls(name, plan(fold(network)))
+        folded = crop(fold(network))
+        return cls(name, plan(folded, _kernels(folded, kernels, calibration)))
 
     @property
     def network(self) -> ir.Network:
-        """The network as it is compiled, batch norms folded."""
+        """The network as it is compiled: batch norms folded, maps cropped."""
         return self.plan.network
 
     def files(self) -> dict[str, str]:
         """The generated C and the headers it includes, by file name; complete in itself."""
-        found = emit_c.emit(self.plan, self.name)
-        kernels = emit_c.kernels(self.plan)
-        same = (*sources.RUNTIME, *sources.INNER_LOOP, *sources.DRIVER, *sources.FRONT_END)
-        for header in (*same, *kernels):
-            found[header] = sources.read(header)
-        found["CMakeLists.txt"] = _CMAKE.format(name=self.name)
+        own = emit_c.emit(self.plan, self.name)
+        apart = (*sources.DRIVER, *sources.FRONT_END)
+        found = sources.with_includes(own | {name: sources.read(name) for name in apart})
+        units = " ".join(file for file in found if file.endswith(".c"))
+        found["CMakeLists.txt"] = _CMAKE.format(name=self.name, units=units)
         return found
 
     def write(self, out: str | os.PathLike[str], generated_only: bool = False) -> None:
@@ -145,6 +160,7 @@ class Model:
         """What the network costs: flash, RAM, work by layer."""
         tables = emit_tables.tables(self.plan)
         work = {item.layer: item for item in emit_c.work(self.plan)}
+        kernels = {layer: str(choice) for layer, choice in self.plan.choices.items()}
         layers = tuple(
             LayerReport(
                 layer.name,
@@ -152,6 +168,7 @@ class Model:
                 sum(table.bytes for table in tables if table.layer == layer.name),
                 work[layer.name].neurons if layer.name in work else 0,
                 work[layer.name].adds if layer.name in work else 0,
+                kernels.get(layer.name, ""),
             )
             for layer in self.network.layers
         )
@@ -164,14 +181,36 @@ class Model:
         )
 
 
+def _kernels(
+    network: ir.Network, mode: str, calibration: Sequence[npt.ArrayLike] | None
+) -> choose.Kernels:
+    """What is asked for, in the terms of the pass that chooses."""
+    if mode not in ("auto", "event", "dense"):
+        raise SpikecError(
+            f"kernels={mode!r} is not supported; use 'auto', 'event' (event-driven) or 'dense'."
+        )
+    if calibration is None:
+        return choose.Kernels(mode)
+    if mode != "auto":
+        raise SpikecError(
+            f"kernels={mode!r} leaves nothing to choose, so a calibration has no use; leave it "
+            "out, or use kernels='auto'."
+        )
+    recordings = [host.checked_frames(network, frames) for frames in calibration]
+    return choose.calibrate(network, [network.input.to_memory(frames) for frames in recordings])
+
+
 _CMAKE = """\
 # SPDX-License-Identifier: Apache-2.0
 # Builds the network as a static library. Set your toolchain; nothing else is needed.
 cmake_minimum_required(VERSION 3.13)
 project(spikec_{name} C)
-add_library(spikec_{name} STATIC {name}.c {name}_model.c spk_drive.c)
+add_library(spikec_{name} STATIC
+  {units})
 target_include_directories(spikec_{name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
 set_target_properties(spikec_{name} PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON)
+# Code for several levels of x86-64 in one library; see spk_level.h.
+target_compile_definitions(spikec_{name} PRIVATE SPK_USE_LEVELS)
 # Fused multiply-add would round differently from the reference.
 target_compile_options(spikec_{name} PRIVATE -O3 -ffp-contract=off)
 """

@@ -33,7 +33,8 @@ _EM_ARM = 40
 _SHT_PROGBITS, _SHT_SYMTAB, _SHT_NOBITS = 1, 2, 8
 _SHF_ALLOC = 2
 _PT_LOAD = 1
-_STT_OBJECT = 1
+_STT_OBJECT, _STT_FUNC, _STT_FILE = 1, 2, 4
+_STB_LOCAL = 0
 
 # Generated tables are named after their layer, as in conv1_weight or leaky2. A network may be named
 # anything, and its NAME_model belongs to no layer.
@@ -131,13 +132,15 @@ class _Header:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Symbol:
-    """A symbol: its value (an address), size, section's number, and whether it is a variable."""
+    """A symbol: its value (an address), size, section's number, and what it names."""
 
     name: str
     value: int
     size: int
     section: int
     is_object: bool
+    is_function: bool
+    unit: str  # the file that a local symbol is of
 
 
 def size_report(elf: _StrPath) -> SizeReport:
@@ -199,6 +202,21 @@ def size_report(elf: _StrPath) -> SizeReport:
         sections=tuple(sections),
         layers=layers,
         other=rodata - sum(layer.size for layer in layers),
+    )
+
+
+def code_bytes(elf: _StrPath, name: str) -> int:
+    """Bytes of a network's functions in an image: of the files and symbols that `name` starts.
+
+    Raises SpikecError for a file that cannot be read or is no 32-bit Arm ELF.
+    """
+    elf = Path(elf)
+    data = _read(elf)
+    headers, _ = _parse(elf, data)
+    return sum(
+        symbol.size
+        for symbol in _symbols(data, headers)
+        if symbol.is_function and (symbol.unit or symbol.name).startswith(name)
     )
 
 
@@ -274,12 +292,18 @@ def _symbols(data: bytes, headers: list[_Header]) -> list[_Symbol]:
         if table.type != _SHT_SYMTAB:
             continue
         names = headers[table.link].offset
+        unit = ""  # local symbols follow their file's name
         for at in range(table.offset, table.offset + table.size, _SYMBOL.size):
             name, value, size, info, _, section = _SYMBOL.unpack_from(data, at)
-            kind = info & 15
+            kind, text = info & 15, _string(data, names + name)
+            if kind == _STT_FILE:
+                unit = text
             found.append(
-                _Symbol(_string(data, names + name), value, size, section, kind == _STT_OBJECT)
-            )
+                _Symbol(
+                    text, value, size, section, kind == _STT_OBJECT, kind == _STT_FUNC,
+                    unit if info >> 4 == _STB_LOCAL else "",
+                )
+            )  # fmt: skip
     return sorted(found, key=lambda symbol: symbol.name)
 
 

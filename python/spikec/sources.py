@@ -3,18 +3,47 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from spikec.errors import SpikecError
 
-RUNTIME = ("spk_compiler.h", "spk_observer.h", "spk_spikes.h", "spk_status.h")
-"""What every generated NAME.h includes."""
-INNER_LOOP = ("spk_run_f32.h", "spk_run_f32_cortex_m7.h", "spk_run_f32_generic.h")
-"""What every event-driven kernel includes."""
-DRIVER = ("spk_drive.c", "spk_drive.h", "spk_model.h")
+DRIVER = ("spk_drive.c", "spk_frame.c", "spk_frame_v3.c", "spk_frame_v4.c")
 """What drives a network over a whole recording."""
 FRONT_END = ("spk_window.h",)
 """What bins a sensor's events on the device."""
+
+FIRMWARE = (
+    "board.h",
+    "board_mps2_an500.c",
+    "drive_main.c",
+    "mem.c",
+    "mps2_an500.ld",
+    "say.h",
+    "sections.ld",
+    "spk_target.h",
+    "startup.c",
+)
+"""What makes a network a program of the emulated Cortex-M7."""
+CLOCK = ("spk_clock.c", "spk_clock.h")
+"""What times a network's operations on the host."""
+
+
+def with_includes(files: Mapping[str, str]) -> dict[str, str]:
+    """``files``, texts by name, and all of the project's headers that they include.
+
+    Raises:
+        SpikecError: this installation lacks one.
+    """
+    found = dict(files)
+    todo = list(files.values())
+    while todo:
+        for name in re.findall(r'^#include "([^"]+)"$', todo.pop(), re.MULTILINE):
+            if name not in found:
+                found[name] = read(name)
+                todo.append(found[name])
+    return found
 
 
 def read(name: str) -> str:
@@ -26,7 +55,7 @@ def read(name: str) -> str:
     here = Path(__file__).parent
     # Beside the package after `pip install`, at the top of the repository otherwise.
     for root in (here / "cc", here.parent.parent / "cc"):
-        for room in ("runtime", "kernels"):
+        for room in ("runtime", "kernels", "firmware"):
             path = root / room / name
             if path.is_file():
                 return path.read_text(encoding="utf-8")

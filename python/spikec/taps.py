@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which outputs one input of a convolution reaches: the tables behind the event-driven kernel."""
+"""Which outputs an input of a convolution reaches, and which inputs an output reads.
+
+The tables behind the event-driven and the dense kernel.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,31 @@ def spans(conv: ir.Conv2d, axis: int, size: int) -> list[Span]:
         ]
         result.append(
             Span(reached[0][0], reached[0][1], len(reached)) if reached else Span(0, 0, 0)
+        )
+    return result
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Field:
+    """What one output row or column reads inside the input; see ``spk_field``."""
+
+    first: int
+    tap: int
+    taps: int
+
+
+def fields(conv: ir.Conv2d, axis: int, size: int) -> list[Field]:
+    """The receptive fields of every output row (axis 0) or column (axis 1) of a convolution."""
+    kernel = conv.weight.shape[axis]
+    stride, padding, dilation = conv.stride[axis], conv.padding[axis], conv.dilation[axis]
+    result = []
+    for out in range((conv.shape.height, conv.shape.width)[axis]):
+        start = out * stride - padding
+        inside = [k for k in range(kernel) if 0 <= start + k * dilation < size]
+        result.append(
+            Field(start + inside[0] * dilation, inside[0], len(inside))
+            if inside
+            else Field(0, 0, 0)
         )
     return result
 

@@ -11,26 +11,48 @@ def _generate_impl(ctx):
     ]
     sources = [
         ctx.actions.declare_file(symbol + ".c"),
+        ctx.actions.declare_file(symbol + "_v3.c"),
+        ctx.actions.declare_file(symbol + "_v4.c"),
         ctx.actions.declare_file(symbol + "_model.c"),
     ]
-    shape = ",".join([str(axis) for axis in ctx.attr.input])
+    given = [ctx.file.checkpoint.path]
+    if ctx.attr.net:
+        given += ["--net", ctx.attr.net]
+    if ctx.attr.input:
+        given += ["--input", ",".join([str(axis) for axis in ctx.attr.input])]
     arguments = ctx.actions.args()
     arguments.add("compile")
-    arguments.add(ctx.file.checkpoint)
-    arguments.add("--net", ctx.attr.net)
-    arguments.add("--input", shape)
+    arguments.add_all(given)
     arguments.add("--numbers", ctx.attr.numbers)
     arguments.add("--name", symbol)
     arguments.add("--out", headers[0].dirname)
     arguments.add("--generated-only")
+    if ctx.files.calibration:
+        arguments.add_all("--calibrate", ctx.files.calibration)
+        if ctx.attr.bins:
+            arguments.add("--bins", ctx.attr.bins)
     arguments.add("--quiet")
     ctx.actions.run(
         executable = ctx.executable.exporter,
         arguments = [arguments],
-        inputs = [ctx.file.checkpoint],
+        inputs = [ctx.file.checkpoint] + ctx.files.calibration,
         outputs = headers + sources,
         mnemonic = "SnnCompile",
         progress_message = "Compiling network %s to C" % ctx.label,
+    )
+    network = ctx.actions.declare_file(symbol + ".spikec")
+    save = ctx.actions.args()
+    save.add("save")
+    save.add_all(given)
+    save.add("--out", network)
+    save.add("--quiet")
+    ctx.actions.run(
+        executable = ctx.executable.exporter,
+        arguments = [save],
+        inputs = [ctx.file.checkpoint],
+        outputs = [network],
+        mnemonic = "SnnSave",
+        progress_message = "Saving network %s as a file" % ctx.label,
     )
     manifest = ctx.actions.declare_file(symbol + ".json")
     ctx.actions.write(manifest, struct(
@@ -40,12 +62,16 @@ def _generate_impl(ctx):
         numbers = ctx.attr.numbers,
     ).to_json())
     return [
-        DefaultInfo(files = depset(headers + sources)),
+        DefaultInfo(
+            files = depset(headers + sources),
+            runfiles = ctx.runfiles(files = headers + sources),
+        ),
         OutputGroupInfo(
             checkpoint = depset([ctx.file.checkpoint]),
             headers = depset(headers),
             sources = depset(sources),
             manifest = depset([manifest]),
+            network = depset([network]),
         ),
         SnnModelInfo(symbol = symbol),
     ]
@@ -54,11 +80,18 @@ generate = rule(
     implementation = _generate_impl,
     doc = "Compiles a trained network to C by the exporter. Output groups: `headers`, `sources`; " +
           "`checkpoint`, what it was compiled from; `manifest`, a JSON file that says how: name, " +
-          "net, input, numbers.",
+          "net, input, numbers; `network`, the network file.",
     attrs = {
+        "bins": attr.int(
+            doc = "Time steps to bin a recording of `calibration` into; 0 for the network's own.",
+        ),
+        "calibration": attr.label_list(
+            doc = "Recordings by which to choose kernels.",
+            allow_files = [".bin"],
+        ),
         "checkpoint": attr.label(
-            doc = "The weights: a state_dict saved by torch.save.",
-            allow_single_file = [".pt", ".pth"],
+            doc = "The weights, a state_dict saved by torch.save, or a network file.",
+            allow_single_file = [".pt", ".pth", ".spikec"],
             mandatory = True,
         ),
         "exporter": attr.label(
@@ -68,12 +101,11 @@ generate = rule(
             mandatory = True,
         ),
         "input": attr.int_list(
-            doc = "One frame's shape without time and batch, [C, H, W] or [N].",
-            mandatory = True,
+            doc = "One frame's shape without time and batch, [C, H, W] or [N]; a network file's " +
+                  "is in it.",
         ),
         "net": attr.string(
-            doc = "The function that builds the network, package.module:function.",
-            mandatory = True,
+            doc = "The function that builds a checkpoint's network, package.module:function.",
         ),
         "numbers": attr.string(
             doc = "The format of weights and membranes.",

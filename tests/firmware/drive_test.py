@@ -137,6 +137,32 @@ def test_plain_runs_agree_and_count_instructions_the_same_every_time(
     assert np.unique(runs[0].instructions).size > 1
 
 
+def test_marks_count_after_each_operation_and_change_nothing_else(
+    recording: Recorded, tmp_path: Path
+) -> None:
+    """The input's check, the two layers and the end; the host shows 0 as it cannot count."""
+    plain = emulated(recording.path, tmp_path / "plain.spko", record=False)
+    runs = [
+        run_qemu(qemu(), where("DRIVE_M7"), recording.path, tmp_path / "m7.spko", False, TIMEOUT_S,
+                 marks=True)
+        for _ in range(2)
+    ]  # fmt: skip
+    for run in runs:
+        np.testing.assert_array_equal(run.outputs, plain.outputs)
+        np.testing.assert_array_equal(run.instructions, plain.instructions)
+        np.testing.assert_array_equal(run.marks, runs[0].marks)
+    marks = runs[0].marks.astype(np.int64)
+    assert marks.shape == (STEPS, 4) and not plain.marks.size
+    assert (np.diff(marks, axis=1, prepend=0) > 0).all()
+    assert (marks[:, -1] > plain.instructions.astype(np.int64)).all(), "observing costs something"
+    done = subprocess.run(
+        [where("DRIVE_HOST"), recording.path, tmp_path / "host.spko", "--marks"], check=False
+    )
+    on_host = read_output(tmp_path / "host.spko")
+    assert done.returncode == 0 and on_host.marks.shape == (STEPS, 4) and not on_host.marks.any()
+    np.testing.assert_array_equal(on_host.outputs, plain.outputs)
+
+
 def test_an_empty_recording_gives_no_steps(tmp_path: Path) -> None:
     """No steps are no error."""
     write_input(tmp_path / "r", [0], [], [], INPUTS)
@@ -194,7 +220,7 @@ def test_missing_files_and_words_get_a_sentence(recording: Recorded, tmp_path: P
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False
         )
-        assert done.returncode == 2 and b"INPUT OUTPUT [--record]" in done.stderr
+        assert done.returncode == 2 and b"INPUT OUTPUT [--record | --marks]" in done.stderr
 
 
 def test_what_cannot_be_run_or_passed_gets_a_sentence(recording: Recorded, tmp_path: Path) -> None:
@@ -215,7 +241,7 @@ def test_what_cannot_be_run_or_passed_gets_a_sentence(recording: Recorded, tmp_p
     [
         (lambda data: data[:20], "too few for the header"),
         (lambda data: b"JUNK" + data[4:], "not the drive program's results"),
-        (lambda data: data[:4] + b"\2" + data[5:], "version 2"),
+        (lambda data: data[:4] + b"\1" + data[5:], "version 1"),
         (lambda data: data[:28] + b"\xff" * 4 + data[32:], "cut off"),
         (lambda data: data[:-1], "header make"),
         (lambda data: data + b"\0", "header make"),

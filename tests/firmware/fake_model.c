@@ -30,6 +30,7 @@ static spk_status fake_step_observed(void *state, const spk_active *active, size
   if (state == NULL || spikes == NULL) return SPK_NULL_ARGUMENT;
   const spk_status status = spk_active_check(active, count, FAKE_INPUTS);
   if (status != SPK_OK) return status;
+  spk_observe_operation(observer, context, 0);
   fake_state *s = state;
   uint32_t hidden = 0;
   for (uint32_t to = 0; to < FAKE_HIDDEN; to++) {
@@ -41,6 +42,7 @@ static spk_status fake_step_observed(void *state, const spk_active *active, size
     s->hidden[to] = fake_beta * s->hidden[to] + current - reset;
     if (s->hidden[to] > 1.0f) s->hidden_spikes[hidden++] = (uint16_t)to;
   }
+  spk_observe(observer, context, 1, FAKE_HIDDEN, 0, hidden, 2, s->hidden_spikes, s->hidden);
   uint32_t out = 0;
   for (uint32_t to = 0; to < FAKE_OUTPUTS; to++) {
     float current = -0.02f;
@@ -50,12 +52,7 @@ static spk_status fake_step_observed(void *state, const spk_active *active, size
     spikes[to] = s->out[to] > 1.0f;
     if (spikes[to]) s->out_spikes[out++] = to;
   }
-  if (observer != NULL) {
-    const spk_layer_view first = {0, FAKE_HIDDEN, hidden, 2, s->hidden_spikes, s->hidden};
-    const spk_layer_view second = {1, FAKE_OUTPUTS, out, 4, s->out_spikes, s->out};
-    observer(context, &first);
-    observer(context, &second);
-  }
+  spk_observe(observer, context, 2, FAKE_OUTPUTS, 1, out, 4, s->out_spikes, s->out);
   return SPK_OK;
 }
 

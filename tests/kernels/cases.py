@@ -63,7 +63,8 @@ class Case:
 
     ``size`` scales weights and thresholds, ``steps`` is the recording's length. A ``wide`` network
     is for the host alone: it does not fit a microcontroller. On a ``grid`` inputs and weights are
-    multiples of 1/4, so that membranes lie exactly on the threshold now and then.
+    multiples of 1/4, so that membranes lie exactly on the threshold now and then. ``kernels`` is
+    which kind convolutions and linear layers get.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Case:
     steps: int = STEPS
     wide: bool = False
     grid: bool = False
+    kernels: str = "event"
 
 
 def case(name: str, axes: Axes, *layers: Grow, **options: Any) -> Case:
@@ -275,6 +277,17 @@ CASES: tuple[Case, ...] = (
          conv(3, 1), leaky(beta=NEURON, threshold=NEURON)),
     case("more channels than a block of neurons", MAP,
          conv(40, 3, 2), leaky(threshold=CHANNEL), conv(32, 1), leaky("zero", False)),
+    case("four neurons at a time: pooled by 2, by (2, 1), by (2, 3); three left over", (2, 17, 16),
+         conv(8, 2), maxpool(2), leaky(), conv(4, 1), maxpool((2, 1)), leaky(),
+         conv(12, (1, 2)), maxpool((2, 3)), leaky(), linear(7), leaky()),
+    case("four neurons at a time: on the threshold", MAP,
+         conv(4, 2), maxpool(2), leaky(beta=1.0), conv(8, (2, 1)), maxpool((1, 2)),
+         leaky(beta=0.5), linear(13), leaky(beta=1.0), grid=True),
+    case("four neurons at a time: thresholds of 0 and below, pooled", MAP,
+         conv(4, 2, mean=-0.3), maxpool(2), leaky(beta=0.5, threshold=-0.1),
+         conv(8, 1, mean=-0.3), leaky(beta=0.5, threshold=0.0)),
+    case("four neurons at a time: subnormal numbers, pooled", MAP,
+         conv(4, 2), maxpool(2), leaky(), conv(8, 1), maxpool((3, 1)), leaky(), size=2.0**-130),
     case("kernels of one tap and not square", MAP, conv(5, 1), leaky(), conv(4, (2, 5)), leaky()),
     case("stride 2, padded; stride (3, 1)", MAP,
          conv(6, 3, 2, 1), leaky(), conv(5, (3, 2), (3, 1), (2, 0)), leaky()),
@@ -336,6 +349,50 @@ CASES: tuple[Case, ...] = (
     case("a layer of more than 65,536 neurons", (1, 58, 58),
          conv(20, 1), leaky(beta=CHANNEL), maxpool(2), conv(3, 3, 2), leaky(),
          steps=4, wide=True),
+    case("collecting: odd and even maps, 12 and 68 channels", (2, 12, 11),
+         conv(8, 3), leaky(), conv(12, 4), leaky(), conv(68, (5, 4)), maxpool(2), leaky(),
+         linear(5), leaky()),
+    case("collecting: stride and padding, 16 and 36 channels", (2, 11, 12),
+         conv(16, 3, padding=1), leaky(), conv(36, 3, 2, 1), leaky(),
+         conv(4, (2, 3), (1, 2), (2, 1)), leaky()),
+    case("collecting: one row of outputs, windows outside of the map", (2, 6, 9),
+         conv(32, (3, 1), padding=(0, 1)), leaky(), conv(40, (4, 3), (5, 1)), leaky(),
+         conv(8, (1, 4), 3, (2, 5)), leaky()),
+    case("collecting: averages read all but the last row", (1, 13, 13),
+         conv(16, 3), leaky(), conv(20, 3), avgpool(2), leaky(), conv(4, 2), avgpool(3, 1),
+         leaky()),
+    case("bands of rows, of a list of inputs and of spikes, pooled and not", (2, 40, 20),
+         conv(8, 3), leaky(), conv(10, (5, 3), padding=(2, 1), dilation=(1, 2)), maxpool(2),
+         leaky(), linear(3), leaky(), steps=6),
+    case("bands: stride and padding, a row more than the pooling reads", (1, 75, 9),
+         conv(16, (5, 3), (2, 1), (3, 1)), leaky("zero"), conv(20, 3, 1, (2, 0)), maxpool((3, 2)),
+         leaky("subtract", False), linear(3), leaky(), steps=6),
+    case("dense: linear layers of odd sizes", (11,),
+         linear(9), leaky(), linear(33), leaky(), linear(7), leaky(grade=0.7), linear(1),
+         leaky(), kernels="dense"),
+    case("dense: blocks of 8, 4, 2 and 1 channels, an odd and an even map", (2, 7, 8),
+         conv(15, 2), leaky(), conv(16, 3), maxpool(2), leaky(), conv(4, 1), leaky(), linear(10),
+         leaky(), kernels="dense"),
+    case("dense: stride, padding, kernels not square", (2, 9, 12),
+         conv(9, 3, 2, 1), leaky(), conv(6, (2, 4), 1, (2, 1)), leaky(), conv(3, 2, 3, 4), leaky(),
+         kernels="dense"),
+    case("dense: wide maps and one column", (1, 5, 19),
+         conv(8, (3, 7), padding=(0, 2)), leaky(), conv(2, (1, 17)), leaky(), conv(5, (2, 1)),
+         leaky(), kernels="dense"),
+    case("dense: dilation, with padding and with a stride", (2, 10, 9),
+         conv(8, 3, dilation=2), leaky(), conv(5, 2, padding=(0, 2), dilation=(1, 3)), leaky(),
+         conv(4, (3, 2), (2, 3), 3, (3, 2)), leaky(), kernels="dense"),
+    case("dense: groups, of one channel and dilated", (4, 8, 7),
+         conv(6, 3, groups=2), leaky(), conv(33, 2, padding=1, groups=3), leaky(),
+         conv(66, 2, 2, dilation=2, groups=33), leaky(), kernels="dense"),
+    case("dense: of currents, of averages, of graded spikes", MAP,
+         avgpool(2, 1), conv(4, 2), conv(5, 2, padding=1), leaky(grade=NEURON), conv(4, 2),
+         leaky(grade=-0.7), linear(5), leaky(), kernels="dense"),
+    case("dense: exactly on the threshold", MAP,
+         conv(4, 2), leaky(beta=1.0), linear(9), leaky("subtract", False, 1.0), grid=True,
+         kernels="dense"),
+    case("dense: subnormal numbers", MAP, conv(4, 2), leaky(), linear(9), leaky("zero", False),
+         size=2.0**-130, kernels="dense"),
 )  # fmt: skip
 
 

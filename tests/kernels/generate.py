@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     written: list[Vectors] = []
     for number, row in enumerate(cases.CASES):
         drawn = cases.draw(row)
-        model = Model.of(drawn.network, f"case{number:02}", "f32")
+        model = Model.of(drawn.network, f"case{number:02}", "f32", row.kernels)
         for name, text in emit_c.emit(model.plan, model.name).items():
             folder = options.headers if name.endswith(".h") else options.sources
             write(folder / name, text)

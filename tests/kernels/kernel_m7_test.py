@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from spikec import emit_c, sources
+from spikec import sources
 from spikec.firmware_io import qemu_command
 from spikec.model import Model
 from tests.kernels import cases
@@ -59,7 +59,9 @@ def test_one_wrong_bit_ends_the_program_with_1_and_its_place(kind: str, board: s
     status, said = run(f"broken_{kind}_{board}")
     assert status == 1, said
     assert re.search(SAID[kind], said), said
-    assert said.count("FAILED") == 1 and said.endswith(", 1 failures\n"), said
+    levels = said.count("FAILED")  # once for every level of this CPU
+    assert 1 <= levels <= (3 if board == "host" else 1), said
+    assert said.endswith(f", {levels} failures\n"), said
 
 
 def test_every_kernel_is_in_the_table() -> None:
@@ -67,12 +69,13 @@ def test_every_kernel_is_in_the_table() -> None:
     called = ""
     headers: set[str] = set()
     for number, row in enumerate(cases.CASES):
-        model = Model.of(cases.draw(row).network, f"case{number}", "f32")
-        called += model.files()[f"case{number}.c"]
-        headers |= set(emit_c.kernels(model.plan))
+        model = Model.of(cases.draw(row).network, f"case{number}", "f32", row.kernels)
+        files = model.files()
+        called += files[f"case{number}.c"]
+        headers |= set(files)
     kernels = {path.name: path.read_text() for path in Path(sources.__file__).parents[2].glob(
         "cc/kernels/*.h")}  # fmt: skip
-    assert headers == set(kernels), "a kernel header that no row of the table needs"
+    assert set(kernels) <= headers, "a kernel header that no row of the table needs"
     everything = "".join(kernels.values())
     for function in re.findall(r"^SPK_KERNEL \w+ \*?(\w+)\(", everything, re.MULTILINE):
         inner = len(re.findall(rf"\b{function}\(", everything)) > 1

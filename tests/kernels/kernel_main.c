@@ -8,7 +8,9 @@
 
 #include "board.h"
 #include "kernel_case.h"
+#include "kernel_level.h"
 #include "say.h"
+#include "spk_level.h"
 #include "spk_window.h"
 
 enum {
@@ -108,7 +110,7 @@ static uint32_t position(const spk_layer_view *view, uint32_t i) {
 static void watch_layer(void *context, const spk_layer_view *view) {
   watch *w = context;
   const spk_model *model = w->row->model;
-  if (!w->right) return;
+  if (!w->right || view->neurons == 0) return;
   if (view->layer != w->layer || view->layer >= model->layers ||
       view->neurons != model->neurons[view->layer] || view->count > view->neurons) {
     fail_layer(w, 0, ": another layer, or one of another size, is shown:", view->layer, w->layer);
@@ -457,6 +459,20 @@ static void window_refuses_null(void) {
          "a window must have room for its counts");
 }
 
+static int level = 1;  // of x86-64, that networks may use
+
+int kernel_cpu_is(const char *name) { return name[sizeof "x86-64-v" - 1] - '0' <= level; }
+
+// The highest level of this CPU.
+#if defined(SPK_HAS_LEVELS)
+static int highest_level(void) {
+  if (__builtin_cpu_supports("x86-64-v4")) return 4;
+  return __builtin_cpu_supports("x86-64-v3") ? 3 : 1;
+}
+#else
+static int highest_level(void) { return 1; }
+#endif
+
 int spk_main(int count, const char *const *arguments) {
   (void)count;
   (void)arguments;
@@ -464,7 +480,14 @@ int spk_main(int count, const char *const *arguments) {
   window_refuses_null();
   // Not a static variable: a network that writes beyond its state must not pass by clearing it.
   uint32_t failures = window_failures;
-  for (uint32_t i = 0; i < kernel_case_count; i++) failures += run(&kernel_cases[i]) ? 0 : 1;
+  for (; level <= highest_level(); level = level == 1 ? 3 : level + 1) {
+    for (uint32_t i = 0; i < kernel_case_count; i++) {
+      if (run(&kernel_cases[i])) continue;
+      failures++;
+      print_number("at level ", (uint32_t)level);
+      spk_board_print("\n");
+    }
+  }
   print_number("kernels: ", kernel_case_count);
   print_number(" networks, ", neuron_steps);
   print_number(" neuron-steps equal to the reference bit for bit, ", refusals);

@@ -8,6 +8,8 @@ import math
 from typing import Literal, TypeAlias, assert_never
 
 from spikec import ir
+from spikec.passes import choose
+from spikec.taps import tap_step
 
 CType: TypeAlias = Literal["float", "uint8_t", "uint16_t", "uint32_t"]
 SIZES: dict[CType, int] = {"float": 4, "uint8_t": 1, "uint16_t": 2, "uint32_t": 4}
@@ -59,6 +61,30 @@ class Spread:
     before: ir.Shape
     reads: Value
     writes: Buffer
+    choice: choose.Choice
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Collect:
+    """Conv2d: every output adds up the weights of the spikes in its receptive field."""
+
+    layer: ir.Conv2d
+    before: ir.Shape
+    reads: Spikes
+    room: Buffer
+    writes: Buffer
+    choice: choose.Choice
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gather:
+    """Conv2d or Linear: every output sums over all that it reaches, zeros included."""
+
+    layer: ir.Conv2d | ir.Linear
+    before: ir.Shape
+    reads: Buffer
+    writes: Buffer
+    choice: choose.Choice
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,7 +141,30 @@ class Expand:
     fired: ir.Leaky | None
 
 
-Operation: TypeAlias = Spread | Fire | PoolSpikes | PoolDense | Scale | Expand
+@dataclasses.dataclass(frozen=True, slots=True)
+class Band:
+    """A Spread and the Fire that reads it, ``rows`` rows of neurons at a time.
+
+    ``spread.writes`` has room for what these rows read.
+    """
+
+    spread: Spread
+    fire: Fire
+    rows: int
+
+    @property
+    def reads(self) -> Value:
+        """What the Spread reads."""
+        return self.spread.reads
+
+    @property
+    def writes(self) -> Spikes:
+        """What the Fire writes."""
+        return self.fire.writes
+
+
+Part: TypeAlias = Spread | Collect | Gather | Fire | PoolSpikes | PoolDense | Scale | Expand
+Operation: TypeAlias = Part | Band
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,40 +183,101 @@ class Plan:
     index: CType
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """The operations, bands taken apart."""
+        return tuple(part for operation in self.operations for part in parts_of(operation))
+
+    @property
+    def choices(self) -> dict[str, choose.Choice]:
+        """The kernel of every convolution and linear layer, by the layer's name."""
+        return {
+            operation.layer.name: operation.choice
+            for operation in self.parts
+            if isinstance(operation, Spread | Collect | Gather)
+        }
+
+    @property
+    def members(self) -> tuple[tuple[tuple[Buffer, ...], int], ...]:
+        """The members of the state struct: buffers that share one place, and bytes of fill after.
+
+        What has a kilobyte or more comes first and starts a cache line, if the state does: vectors
+        that straddle two lines cost twice.
+        """
+        places = [*((buffer,) for buffer in self.membranes), *self.slots]
+        large = [place for place in places if _size(place) >= _LARGE]
+        small = [place for place in places if _size(place) < _LARGE]
+        return tuple([(place, -_size(place) % _LINE) for place in large] + [(p, 0) for p in small])
+
+    @property
     def state_bytes(self) -> int:
         """``sizeof`` of the state struct."""
-        offset = sum(buffer.bytes for buffer in self.membranes)
-        for slot in self.slots:
-            align = max(SIZES[buffer.ctype] for buffer in slot)
-            size = max(buffer.bytes for buffer in slot)
-            offset = _up(offset, align) + _up(size, align)
-        widest = [SIZES[b.ctype] for b in (*self.membranes, *(b for s in self.slots for b in s))]
-        return _up(offset, max(widest))
+        offset = 0
+        for place, fill in self.members:
+            align = max(SIZES[buffer.ctype] for buffer in place)
+            offset = _up(offset, align) + _size(place) + fill
+        return _up(offset, max(SIZES[b.ctype] for place, _ in self.members for b in place))
+
+
+_LINE = 64
+_LARGE = 1024
+
+
+def _size(place: tuple[Buffer, ...]) -> int:
+    """``sizeof`` of a union of buffers."""
+    align = max(SIZES[buffer.ctype] for buffer in place)
+    return _up(max(buffer.bytes for buffer in place), align)
 
 
 def _up(value: int, align: int) -> int:
     return math.ceil(value / align) * align
 
 
-def plan(network: ir.Network) -> Plan:
-    """Chooses kernels and plans the memory of ``network``."""
-    builder = _Builder(network)
+def plan(network: ir.Network, kernels: choose.Kernels = choose.AUTO) -> Plan:
+    """Chooses kernels and plans the memory of ``network``; ``kernels`` is what is asked for."""
+    builder = _Builder(network, kernels)
     for layer in network.layers:
         builder.add(layer)
     output = builder.values[network.output.name]
     assert isinstance(output, Spikes), "the importer refuses networks that do not end in spikes"
-    operations = tuple(builder.operations)
+    operations = _in_bands(network, builder.operations)
     scratch = _liveness(operations, output)
-    membranes = tuple(op.membrane for op in operations if isinstance(op, Fire))
+    membranes = tuple(part.membrane for part in builder.operations if isinstance(part, Fire))
     return Plan(network, operations, membranes, _share(scratch), output, builder.index)
+
+
+def parts_of(operation: Operation) -> tuple[Part, ...]:
+    """The operations of a band, or the one that it is."""
+    return (operation.spread, operation.fire) if isinstance(operation, Band) else (operation,)
+
+
+def reads_of(operation: Spread | Collect) -> choose.Reads:
+    """How an event-driven layer reads its input."""
+    if isinstance(operation, Collect):
+        return "collected list"
+    return "array" if isinstance(operation.reads, Dense) else "list"
+
+
+def crossovers(network: ir.Network) -> dict[str, float | None]:
+    """From which share of active inputs on a layer's dense kernel is cheaper, by the layer's name.
+
+    None: it never is. Of every convolution and linear layer of a network as it is compiled.
+    """
+    return {
+        operation.layer.name: choose.crossover(
+            operation.layer, operation.before, reads_of(operation)
+        )
+        for operation in plan(network, choose.Kernels("event")).parts
+        if isinstance(operation, Spread | Collect)
+    }
 
 
 class _Builder:
     """Walks the layers and keeps where each layer's value is."""
 
-    def __init__(self, network: ir.Network) -> None:
+    def __init__(self, network: ir.Network, kernels: choose.Kernels) -> None:
         self.network = network
-        self.operations: list[Operation] = []
+        self.kernels = kernels
+        self.operations: list[Part] = []
         self.values: dict[str, Value] = {ir.INPUT: Active()}
         self.fired: dict[str, ir.Leaky] = {}  # value name -> the layer whose spikes it is
         self.pooled: dict[str, ir.MaxPool2d] = {}  # values still to be max pooled by their reader
@@ -187,7 +297,22 @@ class _Builder:
             case ir.Conv2d() | ir.Linear():
                 current = self._floats("current", layer)
                 value = self._units(source)
-                self.operations.append(Spread(layer, before, value, current))
+                reads: choose.Reads = "list"
+                if isinstance(value, Dense):
+                    reads = "array"
+                elif isinstance(value, Spikes) and _collects(layer, before, self.index):
+                    reads = "collected list"
+                choice = self.kernels.choose(layer, before, reads)
+                if choice.dense:
+                    dense = self._dense(source)
+                    self.operations.append(Gather(layer, before, dense, current, choice))
+                elif reads == "collected list":
+                    assert isinstance(layer, ir.Conv2d), "_collects says so"
+                    assert isinstance(value, Spikes), "only those are collected"
+                    room = self._room(layer, before)
+                    self.operations.append(Collect(layer, before, value, room, current, choice))
+                else:
+                    self.operations.append(Spread(layer, before, value, current, choice))
                 self.values[layer.name] = Dense(current)
             case ir.MaxPool2d():
                 self._max_pool(layer, before)
@@ -260,6 +385,13 @@ class _Builder:
         self.values[source] = Dense(buffer)
         return buffer
 
+    def _room(self, layer: ir.Conv2d, before: ir.Shape) -> Buffer:
+        """The lists that collecting works with: see ``spk_collect_spikes_f32``."""
+        strip = before.height * layer.weight.shape[1] * before.channels
+        length = before.height * before.width + 1 + 2 * (before.height + 1 + strip)
+        note = f"where the spikes that {layer.name} reads stand"
+        return Buffer(f"room_{layer.name}", self.index, length, note)
+
     def _floats(self, what: str, layer: ir.Layer) -> Buffer:
         axes = f"[{layer.shape.height}][{layer.shape.width}][{layer.shape.channels}]"
         return Buffer(f"{what}_{layer.name}", "float", layer.shape.size, f"{axes} of {layer.name}")
@@ -268,6 +400,69 @@ class _Builder:
         note = f"positions in {layer.name} that spiked, rising"
         buffer = Buffer(f"spikes_{layer.name}", self.index, layer.shape.size, note)
         return Spikes(buffer, f"count_{layer.name}")
+
+
+COLLECT_FROM = 128
+"""Inputs in a receptive field from which collecting beats scattering at usual rates."""
+
+
+def _collects(layer: ir.Layer, before: ir.Shape, index: CType) -> bool:
+    """Whether a layer that reads a list of spikes collects, where it would scatter otherwise."""
+    if not isinstance(layer, ir.Conv2d):
+        return False
+    _, kernel_width, group_in, channels = layer.weight.shape
+    strip = before.height * kernel_width * group_in
+    return (
+        layer.groups == 1
+        and layer.dilation == (1, 1)
+        and channels % 4 == 0
+        and max(strip, before.size) < 1 << (8 * SIZES[index])
+        and layer.weight[..., 0].size >= COLLECT_FROM
+    )
+
+
+BANDS_FROM = 16384
+"""Bytes of a convolution's map from which it is made band by band."""
+BAND = 12288
+"""Bytes of a band, about."""
+
+
+def _in_bands(network: ir.Network, parts: list[Part]) -> tuple[Operation, ...]:
+    """Joins convolutions and the neurons that read them where their map would be large."""
+    done: list[Operation] = []
+    for part in parts:
+        spread = done[-1] if done else None
+        if (
+            isinstance(part, Fire)
+            and isinstance(spread, Spread)
+            and isinstance(spread.layer, ir.Conv2d)
+            and not isinstance(spread.reads, Dense)
+            and spread.writes is part.reads
+            and spread.writes.bytes >= BANDS_FROM
+            and len(network.readers(spread.layer.name)) == 1
+            and tap_step(spread.layer.stride[0], spread.layer.dilation[0]) == 1
+        ):
+            done[-1] = _band(spread, part)
+        else:
+            done.append(part)
+    return tuple(done)
+
+
+def _band(spread: Spread, fire: Fire) -> Band:
+    height = fire.layer.shape.height
+    pool = fire.pool.kernel[0] if fire.pool is not None else 1
+    shape = spread.layer.shape
+    row = pool * shape.width * shape.channels
+    fit = max(1, BAND // (SIZES["float"] * row))
+    rows = max(rows for rows in range(1, fit + 1) if height % rows == 0)  # all bands of one size
+    name = spread.layer.name
+    note = f"[{rows * pool}][{shape.width}][{shape.channels}], a band of {name}"
+    current = dataclasses.replace(spread.writes, length=rows * row, note=note)
+    return Band(
+        dataclasses.replace(spread, writes=current),
+        dataclasses.replace(fire, reads=current),
+        rows,
+    )
 
 
 def _tiles(pool: ir.MaxPool2d) -> bool:
@@ -293,7 +488,11 @@ def _touched(operation: Operation) -> tuple[Buffer, ...]:
             return (operation.reads, operation.writes.buffer)
         case PoolSpikes():
             return (operation.reads.buffer, operation.map, operation.writes.buffer)
-        case PoolDense():
+        case Collect():
+            return (operation.reads.buffer, operation.room, operation.writes)
+        case Band(spread=spread, fire=fire):
+            return (*of(spread.reads), spread.writes, fire.writes.buffer)
+        case PoolDense() | Gather():
             return (operation.reads, operation.writes)
         case Scale():
             return (operation.buffer,)

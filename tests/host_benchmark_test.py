@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host benchmark runs, its peers compute the same network, and its check can fail."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import snntorch
+import torch
+from torch import nn
+
+import spikec
+from benchmarks import host
+from benchmarks.onnx_peer import onnx_run
+from models.nmnist.net import INPUT_SHAPE, net
+from spikec import ir, snntorch_trace
+from spikec.errors import SpikecError
+from spikec.events import bin_events, read_nmnist
+from spikec.import_snntorch import load_checkpoint
+
+RECORDINGS = Path(os.environ["RECORDINGS"])
+CHECKPOINT = Path(os.environ["CHECKPOINT"])
+BUILT = [f"--checkpoint={CHECKPOINT}", f"--recordings={RECORDINGS}"]
+SMALL = [*BUILT, "--rounds=1", "--limit=2", "--bins", "5"]
+
+
+@pytest.fixture(autouse=True)
+def without_shared_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPIKEC_SHARED", str(tmp_path))
+
+
+def own_network() -> nn.Sequential:
+    module = net()
+    load_checkpoint(module, CHECKPOINT)
+    return module.eval()
+
+
+def test_onnx_runtime_spikes_as_snntorch_does() -> None:
+    module = own_network()
+    run = onnx_run(spikec.compile(module, INPUT_SHAPE).network)
+    spikes = 0.0
+    for file in host.spread(RECORDINGS, held_out=False):
+        frames = bin_events(read_nmnist(file), steps=50)
+        expected = snntorch_trace.outputs(module, frames)
+        np.testing.assert_array_equal(run(frames), expected)
+        spikes += expected.sum()
+    assert spikes > 100
+
+
+def test_onnx_runtime_pools_flattens_and_resets_by_the_threshold() -> None:
+    torch.manual_seed(1)
+    module = nn.Sequential(
+        nn.Conv2d(2, 3, 3, stride=2),
+        nn.MaxPool2d((2, 3)),
+        snntorch.Leaky(beta=0.5, threshold=0.25, init_hidden=True),
+        nn.Flatten(),
+        nn.Linear(3 * 2 * 2, 5),
+        snntorch.Leaky(beta=0.75, threshold=0.5, init_hidden=True, output=True),
+    ).eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_((parameter * 8).round() / 8)  # sums are exact in any order
+    frames = np.random.default_rng(1).integers(0, 4, (30, 2, 10, 14)).astype(np.float32)
+    expected = snntorch_trace.outputs(module, frames)
+    assert 0.05 < expected.mean() < 0.95
+    run = onnx_run(spikec.compile(module, (2, 10, 14)).network)
+    np.testing.assert_array_equal(run(frames), expected)
+    np.testing.assert_array_equal(run(frames), expected, "the second run does not start anew")
+
+
+def test_onnx_runtime_refuses_what_it_would_compute_differently() -> None:
+    module = nn.Sequential(
+        nn.Linear(4, 3),
+        snntorch.Leaky(beta=0.5, init_hidden=True, output=True, reset_mechanism="zero"),
+    ).eval()
+    with pytest.raises(SpikecError, match=r"layer leaky1 .*Leaky, or an option of it"):
+        onnx_run(spikec.compile(module, (4,)).network)
+
+
+def test_json_has_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert host.main([*SMALL, "--networks", "models/nmnist", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rounds"] == 1
+    assert list(found["machine"]) == [
+        "cpu", "cores", "compiler", "python", "numpy", "torch", "snntorch", "onnxruntime",
+    ]  # fmt: skip
+    assert all(found["machine"].values())
+    (result,) = found["results"]
+    peers = result.pop("peers")
+    assert result.pop("spikes_in_per_step") > 100
+    assert result == {
+        "network": "models/nmnist",
+        "bins": 5,
+        "window_s": None,
+        "recordings": 2,
+        "real": False,
+        "steps": 10,
+    }
+    assert list(peers) == ["spikec", "spikec, dense kernels", "ONNX Runtime", "snnTorch"]
+    for timing in peers.values():
+        assert timing["us_per_step"] > 0
+        assert 0 < timing["ratio_low"] <= timing["ratio"] <= timing["ratio_high"]
+        assert timing["differing_spikes"] == 0
+
+
+def test_a_table_names_every_peer_and_skips_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert host.main(SMALL) == 0
+    table, skipped = capsys.readouterr()
+    assert "models/nmnist, 5 bins, 2 simulated recordings: 10 steps" in table
+    for peer in (host.OURS, host.DENSE, host.ONNX, host.SNNTORCH):
+        assert table.count(f"\n  {peer} ") == 1
+    assert skipped.splitlines() == [
+        f"{network} is skipped: the shared folder data/seed is not here"
+        for network in ("seed-nmnist", "seed-stmnist")
+    ]
+
+
+@pytest.mark.parametrize(("kernels", "peer"), [(None, host.OURS), ("dense", host.DENSE)])
+def test_a_differing_spike_of_ours_is_an_error(
+    kernels: str | None,
+    peer: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    compiled = host.compiled
+
+    def with_another_weight(case: host.Case, **options: Any) -> spikec.Model:
+        if options.get("kernels") == kernels:
+            case = dataclasses.replace(case, module=copy.deepcopy(case.module))
+            with torch.no_grad():
+                next(case.module.parameters())[0, 0, 2, 2] += 1
+        return compiled(case, **options)
+
+    monkeypatch.setattr(host, "compiled", with_another_weight)
+    assert host.main([*SMALL, "--networks", "models/nmnist"]) == 1
+    table, error = capsys.readouterr()
+    (row,) = [line for line in table.splitlines() if line.startswith(f"  {peer} ")]
+    assert int(row.split()[-1]) > 0
+    assert error == "spikes of spikec differ from snnTorch's: models/nmnist\n"
+
+
+def test_a_differing_spike_of_a_peer_is_counted_and_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def onnx_run_with_a_spike_turned(network: ir.Network) -> host.Run:
+        run = onnx_run(network)
+
+        def turned(frames: host.Frames) -> npt.NDArray[np.generic]:
+            spikes = run(frames).copy()
+            spikes[2, 3] = spikes[2, 3] == 0
+            return spikes
+
+        return turned
+
+    monkeypatch.setattr(host, "onnx_run", onnx_run_with_a_spike_turned)
+    assert host.main([*SMALL, "--networks", "models/nmnist", "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    counts = {peer: timing["differing_spikes"] for peer, timing in result["peers"].items()}
+    assert counts == {host.OURS: 0, host.DENSE: 0, host.ONNX: 2, host.SNNTORCH: 0}
+
+
+def test_only_held_out_recordings_are_taken_a_digit_after_the_other(tmp_path: Path) -> None:
+    for digit in "013":
+        (tmp_path / digit).mkdir()
+        for number in range(40):
+            (tmp_path / digit / f"{number:05}.bin").touch()
+    held = [f"{n:05}.bin" for n in range(40) if zlib.crc32(f"{n:05}.bin".encode()) % 4 == 0]
+    assert 2 < len(held) < 20
+    found = [str(file.relative_to(tmp_path)) for file in host.spread(tmp_path, held_out=True)]
+    assert found == [f"{digit}/{name}" for name in held for digit in "013"]
+    assert len(host.spread(tmp_path, held_out=False)) == 120
+
+
+def test_a_folder_without_recordings_and_wrong_numbers_get_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert host.main([BUILT[0], f"--recordings={tmp_path}"]) == 1
+    assert "has no recordings; give a folder" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        host.main([*BUILT, "--rounds=0"])
+    assert "'0' is no number from 1 up" in capsys.readouterr().err
