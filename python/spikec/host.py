@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,6 +51,15 @@ class _SpkModel(ctypes.Structure):
     )
 
 
+class _Room(threading.local):
+    """Memory for one run at a time, a thread's own: what is new each time is cold each time."""
+
+    def __init__(self, plan: Plan) -> None:
+        room = np.empty(plan.state_bytes + _ALIGNMENT, np.uint8)
+        self.state = room[-room.ctypes.data % _ALIGNMENT :]
+        self.active = np.empty(plan.network.input.size, ACTIVE)
+
+
 class Host:
     """A compiled network, loaded. Each run starts from the reset state with a state of its own.
 
@@ -70,6 +80,7 @@ class Host:
                 "every C file that goes with it into one."
             ) from error
         self._library.spk_drive_frames.restype = ctypes.c_int
+        self._room = _Room(plan)
         network = plan.network
         neurons = tuple(layer.shape.size for layer in network.spiking)
         built = (
@@ -141,16 +152,13 @@ class Host:
     ) -> None:
         """Runs the network over frames that have its shape and fills the arrays that are given."""
         shape = self._plan.network.input
-        state = ctypes.create_string_buffer(self._plan.state_bytes + _ALIGNMENT)
-        start = -ctypes.addressof(state) % _ALIGNMENT
-        active = np.empty(shape.size, ACTIVE)
         status = self._library.spk_drive_frames(
             ctypes.byref(self._model),
-            ctypes.byref(state, start),
+            _address(self._room.state),
             _address(frames),
             ctypes.c_uint32(shape.channels),
             ctypes.c_size_t(len(frames)),
-            _address(active),
+            _address(self._room.active),
             _address(spikes),
             _address(layer_spikes),
             _address(membranes),
