@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "spk_compiler.h"
+#include "spk_lanes.h"
 
 typedef enum spk_reset { SPK_RESET_SUBTRACT, SPK_RESET_ZERO, SPK_RESET_NONE } spk_reset;
 
@@ -48,7 +48,7 @@ SPK_KERNEL float spk_leaky_update_f32(float membrane, float current, float beta,
   float next;
   if (reset == SPK_RESET_SUBTRACT) {
     next = beta * membrane + current;
-    next -= above ? threshold : 0.0f;
+    next -= spk_where_f32(above, threshold);
   } else if (reset == SPK_RESET_ZERO) {
     next = beta * (above ? 0.0f : membrane) + current;
   } else {

@@ -5,6 +5,12 @@
 #ifndef SPK_LANES_H_
 #define SPK_LANES_H_
 
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "spk_compiler.h"
+
 #if defined(__GNUC__) && !defined(SPK_PLAIN_C) && \
     (defined(__SSE2__) || (defined(__ARM_NEON) && defined(__aarch64__)))
 
@@ -24,6 +30,20 @@ typedef spk_f32x4 spk_lanes;
 enum { SPK_LANES = sizeof(spk_lanes) / sizeof(float) };
 #define SPK_HAS_LANES
 
+#endif
+
+// value where `on`, else 0. Not a plain choice on CPUs with vectors: compilers would make a branch
+// of it, so as not to subtract where nothing is to be subtracted, and give up on vectors.
+#if defined(SPK_HAS_LANES)
+SPK_KERNEL float spk_where_f32(bool on, float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  bits &= 0u - (uint32_t)on;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+#else
+SPK_KERNEL float spk_where_f32(bool on, float value) { return on ? value : 0.0f; }
 #endif
 
 #endif  // SPK_LANES_H_
