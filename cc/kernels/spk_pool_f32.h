@@ -70,7 +70,7 @@ SPK_KERNEL void spk_avgpool_dense_f32(const spk_pool_f32 *pool, const float *res
             sum += corner[((size_t)i * pool->in_width + j) * pool->channels + c];
           }
         }
-        out[c] = sum / *divisor;
+        out[c] = sum / *divisor + 0.0f;  // +0 where a quotient underflows to -0
       }
     }
   }

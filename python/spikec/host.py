@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -282,7 +283,7 @@ def build(plan: Plan, name: str, files: Mapping[str, str], flags: tuple[str, ...
 def _compile(folder: Path, name: str, files: Mapping[str, str], flags: tuple[str, ...]) -> Path:
     for file, text in files.items():
         (folder / file).write_text(text, encoding="utf-8")
-    start = [*compiler(), "-std=c11", "-O3", "-DSPK_USE_LEVELS", "-ffp-contract=off", "-fPIC"]
+    start = [*compiler(), "-std=c11", "-O3", "-ffp-contract=off", "-fPIC", *_this_machine()]
     units = [file for file in files if file.endswith(".c")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # All are waited for, so that nobody writes into a folder that is being removed.
@@ -291,6 +292,13 @@ def _compile(folder: Path, name: str, files: Mapping[str, str], flags: tuple[str
     objects = [str(Path(unit).with_suffix(".o")) for unit in units]
     _call([*start, "-shared", *objects, "-o", str(library), *flags], folder)
     return library
+
+
+def _this_machine() -> list[str]:
+    """Flags for the CPU at hand: what is built here runs here, so no other level is compiled."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return []
+    return ["-march=native", "-mprefer-vector-width=512"]
 
 
 def _call(command: list[str], folder: Path) -> None:

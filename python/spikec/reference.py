@@ -174,5 +174,5 @@ def _avg_pool2d(layer: ir.AvgPool2d, value: ir.Floats) -> ir.Floats:
             for i in range(high):
                 for j in range(wide):
                     total = total + value[:, top + i, left + j]
-            out[:, y, x] = total / layer.divisors[y, x]
+            out[:, y, x] = total / layer.divisors[y, x] + np.float32(0.0)  # no -0 by underflow
     return out
