@@ -8,8 +8,9 @@ import dataclasses
 import json
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from torch import nn
 
 import spikec
 from benchmarks import host
-from benchmarks.onnx_peer import onnx_run
+from benchmarks.onnx_peer import onnx_run, onnx_run_by_steps
 from models.nmnist.net import INPUT_SHAPE, net
 from spikec import ir, snntorch_trace
 from spikec.errors import SpikecError
@@ -31,6 +32,8 @@ RECORDINGS = Path(os.environ["RECORDINGS"])
 CHECKPOINT = Path(os.environ["CHECKPOINT"])
 BUILT = [f"--checkpoint={CHECKPOINT}", f"--recordings={RECORDINGS}"]
 SMALL = [*BUILT, "--rounds=1", "--limit=2", "--bins", "5"]
+
+Peer: TypeAlias = Callable[[ir.Network], host.Run]
 
 
 @pytest.fixture(autouse=True)
@@ -46,17 +49,20 @@ def own_network() -> nn.Sequential:
 
 def test_onnx_runtime_spikes_as_snntorch_does() -> None:
     module = own_network()
-    run = onnx_run(spikec.compile(module, INPUT_SHAPE).network)
+    network = spikec.compile(module, INPUT_SHAPE).network
+    scan, by_steps = onnx_run(network), onnx_run_by_steps(network)
     spikes = 0.0
     for file in host.spread(RECORDINGS, held_out=False):
         frames = bin_events(read_nmnist(file), steps=50)
         expected = snntorch_trace.outputs(module, frames)
-        np.testing.assert_array_equal(run(frames), expected)
+        np.testing.assert_array_equal(scan(frames), expected)
+        np.testing.assert_array_equal(by_steps(frames), expected)
         spikes += expected.sum()
     assert spikes > 100
 
 
-def test_onnx_runtime_pools_flattens_and_resets_by_the_threshold() -> None:
+@pytest.mark.parametrize("peer", [onnx_run, onnx_run_by_steps])
+def test_onnx_runtime_pools_flattens_and_resets_by_the_threshold(peer: Peer) -> None:
     torch.manual_seed(1)
     module = nn.Sequential(
         nn.Conv2d(2, 3, 3, stride=2),
@@ -72,18 +78,24 @@ def test_onnx_runtime_pools_flattens_and_resets_by_the_threshold() -> None:
     frames = np.random.default_rng(1).integers(0, 4, (30, 2, 10, 14)).astype(np.float32)
     expected = snntorch_trace.outputs(module, frames)
     assert 0.05 < expected.mean() < 0.95
-    run = onnx_run(spikec.compile(module, (2, 10, 14)).network)
+    run = peer(spikec.compile(module, (2, 10, 14)).network)
     np.testing.assert_array_equal(run(frames), expected)
     np.testing.assert_array_equal(run(frames), expected, "the second run does not start anew")
 
 
-def test_onnx_runtime_refuses_what_it_would_compute_differently() -> None:
+@pytest.mark.parametrize("peer", [onnx_run, onnx_run_by_steps])
+def test_onnx_runtime_refuses_what_it_would_compute_differently(peer: Peer) -> None:
     module = nn.Sequential(
         nn.Linear(4, 3),
         snntorch.Leaky(beta=0.5, init_hidden=True, output=True, reset_mechanism="zero"),
     ).eval()
     with pytest.raises(SpikecError, match=r"layer leaky1 .*Leaky, or an option of it"):
-        onnx_run(spikec.compile(module, (4,)).network)
+        peer(spikec.compile(module, (4,)).network)
+    flattened = nn.Sequential(
+        nn.Conv2d(1, 1, 1), snntorch.Leaky(beta=0.5, init_hidden=True), nn.Flatten()
+    ).eval()
+    with pytest.raises(SpikecError, match=r"layer flatten1 .*is the last one and no Leaky"):
+        peer(spikec.compile(flattened, (1, 2, 2)).network)
 
 
 def test_json_has_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +117,10 @@ def test_json_has_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
         "real": False,
         "steps": 10,
     }
-    assert list(peers) == ["spikec", "spikec, dense kernels", "ONNX Runtime", "snnTorch"]
+    assert list(peers) == [
+        "spikec", "spikec, dense kernels", "ONNX Runtime, a Scan", "ONNX Runtime, step by step",
+        "snnTorch",
+    ]  # fmt: skip
     for timing in peers.values():
         assert timing["us_per_step"] > 0
         assert 0 < timing["ratio_low"] <= timing["ratio"] <= timing["ratio_high"]
@@ -116,8 +131,11 @@ def test_a_table_names_every_peer_and_skips_are_told(capsys: pytest.CaptureFixtu
     assert host.main(SMALL) == 0
     table, skipped = capsys.readouterr()
     assert "models/nmnist, 5 bins, 2 simulated recordings: 10 steps" in table
-    for peer in (host.OURS, host.DENSE, host.ONNX, host.SNNTORCH):
-        assert table.count(f"\n  {peer} ") == 1
+    lines = table.splitlines()
+    (head,) = [line for line in lines if "us/step" in line]
+    for peer in (host.OURS, host.DENSE, host.ONNX, host.ONNX_BY_STEPS, host.SNNTORCH):
+        (row,) = [line for line in lines if line.startswith(f"  {peer} ")]
+        assert len(row) == len(head)
     assert skipped.splitlines() == [
         f"{network} is skipped: the shared folder data/seed is not here"
         for network in ("seed-nmnist", "seed-stmnist")
@@ -148,11 +166,14 @@ def test_a_differing_spike_of_ours_is_an_error(
     assert error == "spikes of spikec differ from snnTorch's: models/nmnist\n"
 
 
+@pytest.mark.parametrize(
+    ("peer", "name"), [(onnx_run, host.ONNX), (onnx_run_by_steps, host.ONNX_BY_STEPS)]
+)
 def test_a_differing_spike_of_a_peer_is_counted_and_no_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    peer: Peer, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def onnx_run_with_a_spike_turned(network: ir.Network) -> host.Run:
-        run = onnx_run(network)
+    def with_a_spike_turned(network: ir.Network) -> host.Run:
+        run = peer(network)
 
         def turned(frames: host.Frames) -> npt.NDArray[np.generic]:
             spikes = run(frames).copy()
@@ -161,11 +182,12 @@ def test_a_differing_spike_of_a_peer_is_counted_and_no_error(
 
         return turned
 
-    monkeypatch.setattr(host, "onnx_run", onnx_run_with_a_spike_turned)
+    monkeypatch.setattr(host, peer.__name__, with_a_spike_turned)
     assert host.main([*SMALL, "--networks", "models/nmnist", "--json"]) == 0
     (result,) = json.loads(capsys.readouterr().out)["results"]
     counts = {peer: timing["differing_spikes"] for peer, timing in result["peers"].items()}
-    assert counts == {host.OURS: 0, host.DENSE: 0, host.ONNX: 2, host.SNNTORCH: 0}
+    assert len(counts) == 5
+    assert {peer: count for peer, count in counts.items() if count} == {name: 2}
 
 
 def test_only_held_out_recordings_are_taken_a_digit_after_the_other(tmp_path: Path) -> None:
