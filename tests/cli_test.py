@@ -301,6 +301,7 @@ def test_a_bad_name_numbers_or_folder_is_refused(
 ) -> None:
     compile_ = place.arguments("compile")
     refused(capsys, [*compile_, "--name", "2x", "--out", "out"], "'2x' is no C identifier")
+    refused(capsys, [*compile_, "--name", "a_v3", "--out", "out"], "'a_v3' ends in _v3")
     refused(capsys, [*compile_, "--name", "x", "--out", "out", "--numbers", "f16"], "numbers='f16'")
     assert not Path("out").exists()
     refused(

@@ -22,7 +22,7 @@ from torch import nn
 import spikec
 from benchmarks.seed_networks import SEED_NETWORKS, seed_network
 from models.nmnist.net import INPUT_SHAPE, net
-from spikec import cli, ir, network_file
+from spikec import cli, ir, network_file, reference
 from spikec.emit_tables import float_literal, float_literals
 from spikec.events import Recording, write_nmnist
 from spikec.import_snntorch import import_network
@@ -179,6 +179,12 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], object], str]
     "offsets": (
         lambda h, c: h["conv1.bias"].update(data_offsets=[0, 16]), "'conv1.bias' is not where"
     ),
+    "offsets that are no integers": (
+        lambda h, c: h["conv1.bias"].update(
+            data_offsets=[float(at) for at in h["conv1.bias"]["data_offsets"]]
+        ),
+        "'conv1.bias' is not described",
+    ),
     "more fields": (lambda h, c: h["conv1.bias"].update(x=1), "other bytes"),
     "no steps": (lambda h, c: c.pop("steps"), "does not hold steps"),
     "steps": (lambda h, c: c.update(steps=0), "steps is no number"),
@@ -286,6 +292,28 @@ def put(value: float) -> Callable[[ir.Floats], ir.Floats]:
 
 def cut(values: ir.Floats) -> ir.Floats:
     return values[:-1]
+
+
+def test_a_shift_of_each_neuron_is_not_folded_into_a_convolution() -> None:
+    """As no torch module makes it, but a network file may."""
+    sound = network_of(nn.Conv2d(2, 4, 3), nn.AvgPool2d(2), neurons(), nn.BatchNorm2d(4), neurons())
+    conv, *_, norm, last = sound.layers
+    assert isinstance(norm, ir.Affine)
+    shape = conv.shape
+    shift = np.linspace(-1, 1, shape.size, dtype=np.float32)
+    norm = dataclasses.replace(
+        norm, inputs=(conv.name,), shape=shape, scale=np.ones((1, 1, 1), np.float32),
+        shift=shift.reshape(shape.height, shape.width, shape.channels),
+    )  # fmt: skip
+    network = dataclasses.replace(
+        sound, layers=(conv, norm, dataclasses.replace(last, shape=shape, inputs=(norm.name,)))
+    )
+    model = Model.of(network_file.decode(network_file.encode(Saved(network, None))).network, "net",
+                     "f32")  # fmt: skip
+    frames = np.random.default_rng(0).poisson(0.4, (5, *network.input.axes)).astype(np.float32)
+    expected = reference.run(model.network, network.input.to_memory(frames)).spikes[last.name]
+    found = model.build().trace(frames)[last.source]
+    assert expected.any() and np.array_equal(found, shape.to_axes(expected))
 
 
 UNSOUND: tuple[tuple[str, dict[str, Any], str], ...] = (

@@ -12,6 +12,7 @@ import functools
 import json
 import re
 import shutil
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -331,6 +332,33 @@ def test_a_profile_needs_steps() -> None:
         profile.profile(model(), [nothing], "host")
     with pytest.raises(SpikecError, match="this network takes"):
         profile.profile(model(), [np.zeros((3, 5), np.float32)], "host")
+
+
+def test_a_recording_without_steps_is_left_out() -> None:
+    found = [
+        profile.profile(model(), some, "host") for some in ([frames()], [frames()[:0], frames()])
+    ]
+    assert found[0].steps == found[1].steps and found[1].recordings == 1
+    assert [row.synaptic_operations for row in found[0].rows] == [
+        row.synaptic_operations for row in found[1].rows
+    ]
+
+
+@pytest.mark.parametrize("kernels", ["event", "dense"])
+def test_the_c_compiles_for_the_cortex_m7_without_optimisation(
+    tmp_path: Path, kernels: str
+) -> None:
+    needs_cortex_m7()
+    Model.of(model().network, "plainly", "f32", kernels).write(tmp_path)
+    flags = [flag for flag in firmware_build.FLAGS if not flag.startswith("-O")]
+    command = [*firmware_build.compiler(), *flags, "-O0", "-c", "plainly.c", "-o", "plainly.o"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_name_of_the_firmware_s_own_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpikecError, match=r"has a file startup\.c"):
+        firmware_build.build("startup", {"startup.c": ""}, tmp_path, ["cc"])
 
 
 def recording_of(width: int, height: int) -> Recording:

@@ -118,8 +118,8 @@ SPK_KERNEL void spk_conv2d_dense_f32(const spk_conv2d_f32 *conv, const float *re
 }
 
 // A map that is made band by band, a few rows of outputs at a time, so that little memory serves;
-// row_step is 1. Each output gets the same sum in the same order. The bands come from top to
-// bottom;
+// row_step is 1. Each output gets the same sum in the same order. Bands come from top to bottom,
+// and
 // `*at`, 0 before the first, is how far the list is done with.
 
 // The inputs [from, to) that the `rows` rows of outputs from `first` on may read.

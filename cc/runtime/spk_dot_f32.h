@@ -5,7 +5,8 @@
 #ifndef SPK_DOT_F32_H_
 #define SPK_DOT_F32_H_
 
-#if defined(__ARM_ARCH_7EM__) && defined(__ARM_FP) && defined(__GNUC__)
+// Without optimisation the compiler has no registers left for that assembly.
+#if defined(__ARM_ARCH_7EM__) && defined(__ARM_FP) && defined(__GNUC__) && defined(__OPTIMIZE__)
 #include "spk_dot_f32_cortex_m7.h"
 #elif defined(__GNUC__) && !defined(SPK_PLAIN_C)
 #include "spk_dot_f32_vectors.h"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``spikec`` command: check, compile, run and save a trained network."""
+"""The ``spikec`` command: check, compile, run, profile and save a trained network."""
 
 from __future__ import annotations
 
@@ -392,8 +392,7 @@ def _steps(spec: str, steps: object) -> int | None:
     """The STEPS of the module that ``spec`` names, or of a network file, if any."""
     if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
         raise SpikecError(
-            f"--net {spec}: its module's STEPS is {steps!r}; make it a whole number of at least "
-            "1, or give --steps."
+            f"--net {spec}: its module's STEPS is {steps!r}; make it a whole number of at least 1."
         )
     return steps
 

@@ -47,6 +47,12 @@ def check_name(name: str) -> str:
             "letters, digits and underscores, and a letter first."
         )
     taken = name in _KEYWORDS or name.lower() in _C_HEADERS
+    ending = re.search(r"_(model|v[34])$", name)
+    if ending:
+        raise SpikecError(
+            f"the name {name!r} ends in {ending[0]}, as one of the files generated for another "
+            "network may; choose another one."
+        )
     if taken or name.lower().startswith("spk"):
         raise SpikecError(
             f"the name {name!r} is kept by C or by spikec's runtime; choose another one."
@@ -393,6 +399,7 @@ def _banner(planned: planning.Plan, first: str) -> str:
     adds = sum(item.adds for item in items)
     each = ", ".join(f"{item.layer} {item.adds:,}" for item in items if item.adds)
     neurons = sum(item.neurons for item in items)
+    dense = any(choice.dense for choice in planned.choices.values())
     return "\n".join(
         (
             "// SPDX-License-Identifier: Apache-2.0",
@@ -414,7 +421,8 @@ def _banner(planned: planning.Plan, first: str) -> str:
             _comment(
                 "work",
                 f"per step {neurons:,} neurons are updated and, if every input and every neuron "
-                f"fired, {adds:,} weights added ({each}); in proportion to what fires",
+                f"fired, {adds:,} weights added ({each}); in proportion to what fires"
+                + (", but for dense kernels" if dense else ""),
             ),
             "",
         )

@@ -76,7 +76,13 @@ def build(
         SpikecError: there is no compiler, it fails, or the network is too large for the board.
     """
     command = list(gcc) if gcc is not None else compiler()
-    written = {**{file: sources.read(file) for file in sources.FIRMWARE}, **files}
+    firmware = {file: sources.read(file) for file in sources.FIRMWARE}
+    for file in sorted(firmware.keys() & files.keys()):
+        raise SpikecError(
+            f"the network {name!r} has a file {file}, as the program that runs it has; give the "
+            "network another name."
+        )
+    written = {**firmware, **files}
     written["spk_the_target.c"] = _TARGET.format(name=name)
     for file, text in written.items():
         (folder / file).write_text(text, encoding="utf-8")

@@ -164,7 +164,7 @@ def _arrays(header: Mapping[str, Any], data: memoryview) -> dict[str, ir.Floats]
     end = 0
     for name, entry in header.items():
         match entry:
-            case {"dtype": "F32", "shape": [*shape], "data_offsets": [start, stop]}:
+            case {"dtype": "F32", "shape": [*shape], "data_offsets": [int(start), int(stop)]}:
                 sides = [side for side in shape if type(side) is int and side > 0]
             case _:
                 raise _FaultError(f"its array {name[:40]!r} is not described as float32")

@@ -216,7 +216,8 @@ def profile(model: Model, recordings: Sequence[npt.NDArray[np.float32]], target:
     """
     network = model.network
     checked = [host.checked_frames(network, frames) for frames in recordings]
-    if not sum(map(len, checked)):
+    checked = [frames for frames in checked if len(frames)]
+    if not checked:
         raise SpikecError("there are no steps to profile; give a recording with events.")
     items = work(model.plan, checked[0])
     for frames in checked[1:]:

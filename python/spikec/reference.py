@@ -44,7 +44,9 @@ def run(network: ir.Network, frames: ir.Floats) -> Trace:
             case ir.Conv2d():
                 values[layer.name] = _chunked(layer, value)
             case ir.Linear():
-                values[layer.name] = _chunked(layer, value.reshape(len(value), 1, 1, -1))
+                values[layer.name] = _chunked(
+                    layer, value.reshape(len(value), 1, 1, layer.weight.shape[0])
+                )
             case ir.MaxPool2d():
                 values[layer.name] = _max_pool2d(layer, value)
             case ir.AvgPool2d():

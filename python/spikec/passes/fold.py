@@ -28,7 +28,7 @@ def fold(network: ir.Network) -> ir.Network:
             and isinstance(before, ir.Conv2d | ir.Linear)
             and layer.inputs == (before.name,)
             and len(network.readers(original.inputs[0])) == 1
-            and layer.scale.shape[:2] == (1, 1)
+            and layer.scale.shape[:2] == layer.shift.shape[:2] == (1, 1)
         ):
             scale = np.broadcast_to(layer.scale.ravel(), before.bias.shape).astype(np.float64)
             with np.errstate(over="ignore"):
