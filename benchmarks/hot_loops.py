@@ -160,17 +160,18 @@ def innermost(segment: Segment, text: dict[int, str]) -> list[Segment]:
 
 def on_host() -> list[Bound]:
     """The kernels on this machine, whose CPU must be an x86-64 of level v3 or v4."""
-    level, ghz = _level(), _ghz()
+    _check_cpu()
+    ghz = _ghz()
     found = []
     for kernels in ("event", "dense"):
         model = Subject.of(kernels).model
         recording = frames(DENSITY, _HOST_STEPS)
-        bodies = _disassembled(model, level)
+        bodies = _disassembled(model)
         rows = profile.profile(model, [recording], "host").rows
         for at, kernel, layer, units in layers(model, recording):
             loops = [loop for body in bodies if (loop := VectorLoop.of(kernel, body)) is not None]
             if not loops:
-                continue
+                raise SpikecError(f"{layer}: no loop of the {kernel} kernel is in its assembly.")
             loop = max(loops, key=lambda loop: (loop.widest, loop.units))
             cycles = max(loop.loads / 2, loop.stores, loop.arithmetic / 2) / loop.units
             found.append(
@@ -227,11 +228,11 @@ class VectorLoop:
         return cls(len(body), loads, stores, arithmetic, units, widest)
 
 
-def _disassembled(model: Model, level: str) -> list[list[str]]:
-    """The innermost loops of the network's functions for one level of x86-64."""
+def _disassembled(model: Model) -> list[list[str]]:
+    """The innermost loops of the network's functions, as built for this machine."""
     with tempfile.TemporaryDirectory(prefix="spikec_") as name:
         library = host._compile(Path(name), model.name, model.files(), ())
-        unit = library.with_name(f"{model.name}_{level}.o")
+        unit = library.with_name(f"{model.name}.o")
         text = subprocess.run(
             ["objdump", "-d", "--no-show-raw-insn", unit],
             capture_output=True, text=True, check=True,
@@ -247,14 +248,12 @@ def _disassembled(model: Model, level: str) -> list[list[str]]:
     return [[line for _, line in lines[first : last + 1]] for first, last in inner]
 
 
-def _level() -> str:
-    """The level of x86-64 whose code runs here."""
+def _check_cpu() -> None:
+    """Refuses a CPU whose assembly is not read here."""
     if platform.machine() != "x86_64":
         raise SpikecError(f"{platform.machine()}: the host's loops are read on x86-64 only.")
-    info = Path("/proc/cpuinfo").read_text()
-    if " avx2" not in info:
+    if " avx2" not in Path("/proc/cpuinfo").read_text():
         raise SpikecError("this CPU has neither AVX2 nor AVX-512, whose loops are read here.")
-    return "v4" if " avx512f" in info and " avx512vl" in info else "v3"
 
 
 _CHAIN = r"""unsigned long chain(unsigned long rounds) {

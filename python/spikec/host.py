@@ -56,9 +56,10 @@ class _Room(threading.local):
     """Memory for one run at a time, a thread's own: what is new each time is cold each time."""
 
     def __init__(self, plan: Plan) -> None:
-        room = np.empty(plan.state_bytes + _ALIGNMENT, np.uint8)
-        self.state = room[-room.ctypes.data % _ALIGNMENT :]
-        self.active = np.empty(plan.network.input.size, ACTIVE)
+        self._state = np.empty(plan.state_bytes + _ALIGNMENT, np.uint8)
+        self._active = np.empty(plan.network.input.size, ACTIVE)
+        self.state_address = self._state.ctypes.data + -self._state.ctypes.data % _ALIGNMENT
+        self.active_address = self._active.ctypes.data
 
 
 class Host:
@@ -81,8 +82,16 @@ class Host:
                 "every C file that goes with it into one."
             ) from error
         self._library.spk_drive_frames.restype = ctypes.c_int
+        self._library.spk_drive_frames.argtypes = (
+            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_size_t,
+            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,
+        )  # fmt: skip
+        self._address = ctypes.addressof(self._model)
         self._room = _Room(plan)
         network = plan.network
+        shape = network.output.shape
+        # Spikes of 0 or 1 in one row: as C gives them.
+        self._plain = network.spiking[-1].unit_spikes and shape.height == shape.width == 1
         neurons = tuple(layer.shape.size for layer in network.spiking)
         built = (
             self._model.inputs,
@@ -106,6 +115,8 @@ class Host:
         given = _shaped(network, frames)
         spikes = np.empty((len(given), network.output.shape.size), np.uint8)
         self._drive(given, spikes, None, None)
+        if self._plain:
+            return spikes
         last = network.spiking[-1]
         outputs = network.output.shape.to_axes(_graded(last, spikes))
         return outputs.reshape(spikes.shape)
@@ -152,17 +163,16 @@ class Host:
         membranes: ir.Floats | None,
     ) -> None:
         """Runs the network over frames that have its shape and fills the arrays that are given."""
-        shape = self._plan.network.input
         status = self._library.spk_drive_frames(
-            ctypes.byref(self._model),
-            _address(self._room.state),
-            _address(frames),
-            ctypes.c_uint32(shape.channels),
-            ctypes.c_size_t(len(frames)),
-            _address(self._room.active),
-            _address(spikes),
-            _address(layer_spikes),
-            _address(membranes),
+            self._address,
+            self._room.state_address,
+            frames.ctypes.data,
+            self._plan.network.input.channels,
+            len(frames),
+            self._room.active_address,
+            spikes.ctypes.data,
+            None if layer_spikes is None else layer_spikes.ctypes.data,
+            None if membranes is None else membranes.ctypes.data,
         )
         if status == _NOT_FINITE:
             raise SpikecError(_FINITE)
@@ -201,10 +211,6 @@ def _shaped(network: ir.Network, frames: npt.ArrayLike) -> ir.Floats:
         )
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, np.float32)
-
-
-def _address(array: npt.NDArray[np.generic] | None) -> ctypes.c_void_p | None:
-    return None if array is None else array.ctypes.data_as(ctypes.c_void_p)
 
 
 class Active:
