@@ -22,7 +22,7 @@ BROKEN = ("membrane", "output", "spike")
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the networks' headers and sources into two folders, and the cases into files.
+    """Writes what is included and what is compiled into two folders, and the cases into files.
 
     ``every.c`` has every case, ``narrow.c`` those that a microcontroller can hold,
     ``broken_KIND.c`` the first case with one expected value wrong.
@@ -36,8 +36,11 @@ def main(arguments: list[str]) -> int:
         drawn = cases.draw(row)
         model = Model.of(drawn.network, f"case{number:02}", "f32", row.kernels)
         for name, text in emit_c.emit(model.plan, model.name).items():
-            folder = options.headers if name.endswith(".h") else options.sources
-            write(folder / name, text)
+            if name.endswith(".c"):
+                write(options.sources / name, text)
+            # The files for one level of CPU include NAME.c.
+            if name.endswith(".h") or name == f"{model.name}.c":
+                write(options.headers / name, text)
         written.append(Vectors(row, model.name, vectors(model, drawn.frames, None)))
         if number == 0:
             for kind in BROKEN:
