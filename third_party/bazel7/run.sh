@@ -16,7 +16,7 @@ fetch() {
     echo "Fetching Bazel 7 from Debian testing into $home" >&2
     work=$home.new
     rm -rf "$work"
-    mkdir -p "$work/debs" "$work/root"
+    mkdir -p "$work/debs" "$work/unpacked"
     # shellcheck disable=SC2016 # apt's own placeholder
     archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' |
         head -n 1)
@@ -36,24 +36,24 @@ fetch() {
             $(closure default-jre-headless patchelf zlib1g $libraries) >/dev/null
         for file in *.deb; do
             # A data file of one package is in a folder that another has as a link.
-            dpkg-deb --fsys-tarfile "$file" | tar -x -C "$work/root" --keep-directory-symlink
+            dpkg-deb --fsys-tarfile "$file" | tar -x -C "$work/unpacked" --keep-directory-symlink
         done
     )
     rm -rf "$work/debs" "$work/apt"
-    mv "$work/root/usr/share/bazel" "$work/install"
+    mv "$work/unpacked/usr/share/bazel" "$work/install"
     mkdir "$work/lib"
-    find "$work/root/usr/lib" "$work/root/lib" -name '*.so*' ! -path '*/jvm/*' \
+    find "$work/unpacked/usr/lib" "$work/unpacked/lib" -name '*.so*' ! -path '*/jvm/*' \
         ! -path '*/gconv/*' -exec cp -P {} "$work/lib/" \; 2>/dev/null || true
-    mv "$(find "$work/root/usr/lib/jvm" -maxdepth 1 -type d -name 'java-*')" "$work/java"
+    mv "$(find "$work/unpacked/usr/lib/jvm" -maxdepth 1 -type d -name 'java-*')" "$work/java"
     # Java's settings are links into /etc, which is not ours to write.
     find "$work/java" -type l -lname '/etc/java*' | while read -r link; do
-        target=$work/root$(readlink "$link")
+        target=$work/unpacked$(readlink "$link")
         rm "$link"
         cp -rL "$target" "$link"
     done
     # The file says where Debian has the jars of Bazel's own class path, some of which exist in no
     # package; perfmark is what others of them name as theirs.
-    mv "$work/root/usr/share/java" "$work/jars"
+    mv "$work/unpacked/usr/share/java" "$work/jars"
     jars=$work/install/bazel_classpath_debian_depends.txt
     {
         sed 's#.*/##' "$jars"
@@ -66,24 +66,24 @@ fetch() {
     # The private C library's loader and folder, for these few programs only: the compilers and
     # tests that Bazel starts are the host's.
     for name in build-runfiles daemonize linux-sandbox process-wrapper; do
-        mv "$work/root/usr/libexec/"*/bazel/"$name" "$work/$name"
+        mv "$work/unpacked/usr/libexec/"*/bazel/"$name" "$work/$name"
         rm -f "$work/install/$name"
         mv "$work/$name" "$work/install/$name"
     done
-    mv "$work/root/usr/libexec/"*/bazel/zipper "$work/zipper"
+    mv "$work/unpacked/usr/libexec/"*/bazel/zipper "$work/zipper"
     rm -f "$work/install/libcpu_profiler.so" "$work/install/embedded_tools/tools/zip/zipper/zipper"
-    mv "$work/root/usr/lib/"*/bazel/libcpu_profiler.so "$work/install/"
+    mv "$work/unpacked/usr/lib/"*/bazel/libcpu_profiler.so "$work/install/"
     mv "$work/zipper" "$work/install/embedded_tools/tools/zip/zipper/zipper"
-    mv "$work/root/usr/bin/bazel" "$work/bazel"
+    mv "$work/unpacked/usr/bin/bazel" "$work/bazel"
     for program in "$work/bazel" "$work/install/build-runfiles" "$work/install/daemonize" \
         "$work/install/linux-sandbox" "$work/install/process-wrapper" \
         "$work/install/embedded_tools/tools/zip/zipper/zipper" "$work/java/bin/"* \
         "$work/java/lib/jspawnhelper"; do
-        "$work/lib/ld-linux-x86-64.so.2" --library-path "$work/lib" "$work/root/usr/bin/patchelf" \
+        "$work/lib/ld-linux-x86-64.so.2" --library-path "$work/lib" "$work/unpacked/usr/bin/patchelf" \
             --set-interpreter "$home/lib/ld-linux-x86-64.so.2" \
             --force-rpath --set-rpath "$home/lib:$home/java/lib" "$program"
     done
-    rm -rf "$work/root"
+    rm -rf "$work/unpacked"
     rm -rf "$home"
     mv "$work" "$home"
 }
