@@ -24,6 +24,7 @@ from torch import nn
 
 from spikec import ir
 from spikec.errors import SpikecError
+from spikec.soundness import LARGEST, LONGEST
 
 SUPPORTED = (
     "Conv2d, Linear, MaxPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Flatten, Dropout, "
@@ -288,17 +289,11 @@ def _shape_after(module: nn.Module, shape: ir.Shape) -> ir.Shape | None:
         return None
 
 
-_LARGEST = 1 << 28
-"""Values in one layer, a gigabyte of floats: far beyond a microcontroller, and beyond C's enum."""
-_LONGEST = 0xFFFF
-"""Rows or columns of a map, which tables hold in 16 bits."""
-
-
 def _bounded(shape: ir.Shape) -> None:
-    if shape.size > _LARGEST or max(shape.height, shape.width) > _LONGEST:
+    if shape.size > LARGEST or max(shape.height, shape.width) > LONGEST:
         raise _RefusedError(
             f"its size {shape} is too large",
-            f"at most {_LONGEST:,} rows or columns and {_LARGEST:,} values are supported: use a "
+            f"at most {LONGEST:,} rows or columns and {LARGEST:,} values are supported: use a "
             "smaller input or layer",
         )
 
