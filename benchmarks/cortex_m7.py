@@ -2,10 +2,11 @@
 """spikec's C against plain dense loops on the Cortex-M7: instructions exact, cycles estimated.
 
 Both are compiled with the same flags and run in QEMU over the same recordings, and every output
-spike must be the same. The plain loops are ``benchmarks/plain_dense.py``'s: what an engineer would
-write first. Instructions are counted, by step and by operation; cycles are estimated for one step,
-by ``benchmarks/cycle_model.py``, from the instructions that really ran in it. That step is the
-first whose instruction count is close to the mean.
+spike must be the same; ours is there in int8 too, whose spikes differ. The plain loops are
+``benchmarks/plain_dense.py``'s: what an engineer would write first. Instructions are counted, by
+step and by operation; cycles are estimated for one step, by ``benchmarks/cycle_model.py``, from the
+instructions that really ran in it. That step is the first whose instruction count is close to the
+mean.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class Result:
     what: str
     steps: int
     spikec: Program
+    int8: Program
     plain: Program
     layers: tuple[Layer, ...]
 
@@ -94,8 +96,10 @@ class Result:
         lines += [
             f"  {name:<20}{p.instructions:>14,.0f}{p.most:>12,}{p.traced.cycles:>13,}"
             f"{p.traced_step:>9}{p.size.code:>9,}{p.size.tables:>10,}{p.size.state:>9,}"
-            for name, p in (("spikec", ours), ("plain dense loops", plain))
-        ]
+            for name, p in (
+                ("spikec", ours), ("spikec, int8", self.int8), ("plain dense loops", plain),
+            )
+        ]  # fmt: skip
         lines.append(f"  plain / spikec      {plain.instructions / ours.instructions:>13.1f}x")
         lines.append(
             f"{'':<22}{'instructions':>14}{'syn. ops':>12}{'est. cycles':>13}{'plain loops':>14}"
@@ -105,7 +109,7 @@ class Result:
             f"{layer.cycles:>13,}{layer.plain_instructions:>14,.0f}"
             for layer in self.layers
         ]
-        for name, p in (("spikec", ours), ("plain", plain)):
+        for name, p in (("spikec", ours), ("int8", self.int8), ("plain", plain)):
             k = p.traced
             lines.append(
                 f"  {name}, step {p.traced_step}: {k.instructions:,} instructions, {k.loads:,} "
@@ -193,6 +197,12 @@ def _measure(case: Case, gcc: Sequence[str], qemu: Sequence[str]) -> Result:
         size = profile.sizes(elf, model.name)
         measured = firmware_trace.measure(qemu, elf, active, inputs, _TIMEOUT_S)
         ours, cycles = _program(qemu, elf, size, active[0], measured, inputs)
+    small = Model.of(network, "network", "int8")
+    with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
+        elf = firmware_build.build(small.name, small.files(), Path(folder), gcc)
+        size = profile.sizes(elf, small.name)
+        ran = firmware_trace.measure(qemu, elf, active, inputs, _TIMEOUT_S)
+        int8, _ = _program(qemu, elf, size, active[0], ran, inputs)
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
         files, names = plain_dense(network)
         elf = firmware_build.build(NAME, files, Path(folder), gcc)
@@ -217,8 +227,8 @@ def _measure(case: Case, gcc: Sequence[str], qemu: Sequence[str]) -> Result:
         )  # fmt: skip
     layers.append(Layer("outputs", 0.0, float(mean[-1]), cycles[-1], float(dense[-1])))
     return Result(
-        case.network, len(case.recordings), case.what, sum(map(len, case.recordings)), ours, theirs,
-        tuple(layers),
+        case.network, len(case.recordings), case.what, sum(map(len, case.recordings)), ours, int8,
+        theirs, tuple(layers),
     )  # fmt: skip
 
 

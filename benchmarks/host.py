@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """spikec's C against what a user would take instead, on this machine, one thread each, in one run.
 
-The peers are ONNX Runtime, snnTorch and spikec's own dense kernels. All get the same frames, as
-float32 arrays made before, and are timed from a recording's frames to its output spikes. ONNX
-Runtime is there twice: as a Scan, which needs the whole recording before, and as a call a step,
-which can follow a live sensor as spikec and snnTorch do. Rounds are interleaved, so that whatever
-else the machine does meets everybody; what is printed is the median over rounds, and of the rounds'
-ratios to spikec with their spread. Spikes are compared with snnTorch's: a spike of ours that
-differs, in any layer, is an error.
+The peers are ONNX Runtime, snnTorch, spikec's own dense kernels and its int8. All get the same
+frames, as float32 arrays made before, and are timed from a recording's frames to its output spikes.
+ONNX Runtime is there twice: as a Scan, which needs the whole recording before, and as a call a
+step, which can follow a live sensor as spikec and snnTorch do. Rounds are interleaved, so that
+whatever else the machine does meets everybody; what is printed is the median over rounds, and of
+the rounds' ratios to spikec with their spread. Spikes are compared with snnTorch's: a spike of ours
+that differs, in any layer, is an error; not so of int8, which rounds weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import statistics
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -40,7 +39,7 @@ from benchmarks.onnx_peer import onnx_run, onnx_run_by_steps
 from benchmarks.seed_networks import SEED_NETWORKS, seed_network
 from benchmarks.stmnist import WINDOW_S, taxel_frames
 from models.nmnist.net import INPUT_SHAPE, net
-from spikec import snntorch_trace
+from spikec import dataset, snntorch_trace
 from spikec.errors import SpikecError
 from spikec.events import bin_events, read_nmnist
 from spikec.host import compiler
@@ -53,6 +52,7 @@ Run: TypeAlias = Callable[[Frames], npt.NDArray[np.generic]]
 
 OURS = "spikec"
 DENSE = "spikec, dense kernels"
+INT8 = "spikec, int8"
 ONNX = "ONNX Runtime, a Scan"
 ONNX_BY_STEPS = "ONNX Runtime, step by step"
 SNNTORCH = "snnTorch"
@@ -97,7 +97,8 @@ class Case:
 class Timing:
     """One peer: microseconds a step, and how many times spikec's that is in the rounds.
 
-    Of ``differing_spikes`` spikec's own count all spiking layers, the other peers' the last one.
+    Of ``differing_spikes`` spikec's own count all layers and the last one again, the other peers'
+    the last one.
     """
 
     us_per_step: float
@@ -250,14 +251,13 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
 def spread(folder: Path, held_out: bool) -> list[Path]:
     """The recordings in ``folder/0`` to ``folder/9``: the first of every digit, the second...
 
-    ``held_out`` leaves out those that models/nmnist was trained on; models/nmnist/train.py has
-    the rule.
+    ``held_out`` leaves out those that models/nmnist was trained on.
     """
     digits = [
         [
             file
             for file in sorted((folder / str(digit)).glob("*.bin"))
-            if not held_out or zlib.crc32(file.name.encode()) % 4 == 0
+            if not held_out or dataset.held_out(file.name)
         ]
         for digit in range(10)
     ]
@@ -271,7 +271,11 @@ def spread(folder: Path, held_out: bool) -> list[Path]:
 
 def measure(case: Case, rounds: int) -> Result:
     """Compares the spikes of all peers over all recordings, then times them."""
-    hosts = {OURS: compiled(case).build(), DENSE: compiled(case, kernels="dense").build()}
+    hosts = {
+        OURS: compiled(case).build(),
+        DENSE: compiled(case, kernels="dense").build(),
+        INT8: compiled(case, numbers="int8").build(),
+    }
     network = compiled(case).network
     runs: dict[str, Run] = {
         **{name: host.run for name, host in hosts.items()},

@@ -88,7 +88,7 @@ def step_graph(network: ir.Network) -> onnx.GraphProto:
     before: list[onnx.ValueInfoProto] = []  # the state that a step reads
     after: list[onnx.ValueInfoProto] = []  # the same, as it writes it
 
-    def constant(name: str, values: ir.Floats) -> str:
+    def constant(name: str, values: ir.Weights) -> str:
         constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 

@@ -42,7 +42,7 @@ def host(found: dict[str, Any]) -> str:
         peer["differing_spikes"]
         for result in results
         for name, peer in result["peers"].items()
-        if name.startswith("spikec")
+        if name in ("spikec", "spikec, dense kernels")
     )
     about = ", ".join(f"{name} {value}" for name, value in found["machine"].items())
     return (
@@ -65,14 +65,16 @@ def peers(found: dict[str, Any]) -> str:
 
 
 def cortex_m7(found: list[dict[str, Any]]) -> str:
-    """``//benchmarks:cortex_m7``: two rows a network, ours and the plain loops'."""
+    """``//benchmarks:cortex_m7``: three rows a network, ours, ours in int8 and the plain loops'."""
     rows = [
         ["network", "program", "instructions a step", "most", "est. cycles of one step",
          "code B", "tables B", "state B"],
     ]  # fmt: skip
     notes = []
     for result in found:
-        for name, key in (("spikec", "spikec"), ("plain dense loops", "plain")):
+        for name, key in (
+            ("spikec", "spikec"), ("spikec, int8", "int8"), ("plain dense loops", "plain"),
+        ):  # fmt: skip
             program = result[key]
             size = program["size"]
             rows.append(

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from spikec import ir, sources
 from spikec.errors import SpikecError
@@ -81,7 +80,7 @@ def plain_dense(network: ir.Network) -> tuple[dict[str, str], tuple[str, ...]]:
     return sources.with_includes(files | driver), tuple(names)
 
 
-def _table(name: str, values: npt.NDArray[np.float32]) -> Iterator[str]:
+def _table(name: str, values: ir.Weights) -> Iterator[str]:
     axes = "".join(f"[{size}]" for size in values.shape)
     numbers = [f"{float(value).hex()}f" for value in np.ascontiguousarray(values).ravel()]
     rows = [", ".join(numbers[at : at + 6]) for at in range(0, len(numbers), 6)]

@@ -45,7 +45,7 @@ def neurons(**options: Any) -> snntorch.Leaky:
 
 
 def every_layer() -> ir.Network:
-    """A network with a layer of every kind."""
+    """A network with a layer of every kind that a file holds."""
     return network_of(
         nn.BatchNorm2d(2), nn.Conv2d(2, 4, 3, padding="same", groups=2), nn.MaxPool2d(2),
         neurons(graded_spikes_factor=0.5), nn.AvgPool2d(2, 1, 1), nn.Flatten(),
@@ -84,8 +84,44 @@ def assert_comes_back(path: Path, network: ir.Network, steps: int | None = None)
 
 def test_a_network_with_every_layer_comes_back(tmp_path: Path) -> None:
     network = every_layer()
-    assert {type(layer) for layer in network.layers} == set(typing.get_args(ir.Layer))
+    kinds = set(typing.get_args(ir.Layer))
+    assert {type(layer) for layer in network.layers} == kinds - {ir.IntegerLeaky}
     assert_comes_back(tmp_path / "net.spikec", network, steps=30)
+
+
+@pytest.mark.parametrize("most", [1, 255, 32767])
+def test_a_declared_range_of_inputs_comes_back(tmp_path: Path, most: int) -> None:
+    network = dataclasses.replace(every_layer(), input_max=most)
+    path = tmp_path / "net.spikec"
+    assert_comes_back(path, network)
+    assert network_file.read(path).network.input_max == most
+    content = parts(path.read_bytes())[1]
+    assert content["network"]["input_max"] == most
+    model = Model.of(network_file.read(path).network, "net", "f32")
+    assert f"for inputs from 0 to {most}" in " ".join(
+        model.files()["net.h"].split("\n//          ")
+    )
+
+
+def test_a_file_bounds_the_range_that_a_network_is_compiled_for() -> None:
+    """What was removed from it was proven for that range alone."""
+    network = dataclasses.replace(
+        network_of(nn.Flatten(), nn.Linear(144, 3), neurons(beta=0.5)), input_max=15
+    )
+    read = network_file.decode(network_file.encode(Saved(network, None))).network
+    for numbers in ("f32", "int8"):
+        assert Model.of(read, "net", numbers).network.input_max == 15
+        assert Model.of(read, "net", numbers, input_max=7).network.input_max == 7
+        with pytest.raises(spikec.SpikecError, match="input_max=16 is more than the 15 that the"):
+            Model.of(read, "net", numbers, input_max=16)
+
+
+def test_a_network_in_whole_numbers_is_not_written(tmp_path: Path) -> None:
+    network = network_of(nn.Flatten(), nn.Linear(144, 3), neurons(beta=0.5))
+    whole = Model.of(network, "net", "int8").network
+    with pytest.raises(spikec.SpikecError, match="of a network in whole numbers, which no file"):
+        network_file.write(tmp_path / "net.spikec", Saved(whole, None))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -112,7 +148,7 @@ def test_the_file_is_laid_out_as_its_module_says(tmp_path: Path) -> None:
     size = int.from_bytes(data[:8], "little")
     assert size % 8 == 0
     header = json.loads(data[8 : 8 + size])
-    assert header["__metadata__"]["spikec"] == "1"
+    assert header["__metadata__"]["spikec"] == "2"
     layer = network.layers[1]
     assert isinstance(layer, ir.Linear)
     entry = header["linear1.weight"]
@@ -162,7 +198,8 @@ def rename_kind(header: dict[str, Any], content: dict[str, Any]) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], object], str]] = {
-    "version": (lambda h, c: h["__metadata__"].update(spikec="2"), "version '2', and this is"),
+    "old version": (lambda h, c: h["__metadata__"].update(spikec="1"), "version '1', and this is"),
+    "new version": (lambda h, c: h["__metadata__"].update(spikec="3"), "version '3', and this is"),
     "version type": (lambda h, c: h["__metadata__"].update(spikec=1), "tensors, but no network"),
     "no metadata": (lambda h, c: h["__metadata__"].pop("spikec"), "tensors, but no network"),
     "missing array": (lambda h, c: h.pop("conv1.bias"), "'leaky1.beta' is not where"),
@@ -202,6 +239,14 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], object], str]
     "reset list": (lambda h, c: layer(c, "leaky1").update(reset=[]), "leaky1.reset is none of"),
     "name": (lambda h, c: layer(c, "conv1").update(name="a;b\x1b[2J"), "it lacks the array"),
     "array's name": (lambda h, c: layer(c, "conv1").update(bias="conv1.weight"), "it lacks the"),
+    "no range": (lambda h, c: c["network"].pop("input_max"), "the network has not the fields of"),
+    "range 0": (lambda h, c: c["network"].update(input_max=0), "is not within 1 and 32,767"),
+    "range below": (lambda h, c: c["network"].update(input_max=-1), "is not within 1 and 32,767"),
+    "range above": (lambda h, c: c["network"].update(input_max=32768), "not within 1 and 32,767"),
+    "endless range": (lambda h, c: c["network"].update(input_max=1 << 40), "input_max is no int"),
+    "range in text": (lambda h, c: c["network"].update(input_max="255"), "input_max is no int"),
+    "true range": (lambda h, c: c["network"].update(input_max=True), "input_max is no int"),
+    "broken range": (lambda h, c: c["network"].update(input_max=1.5), "input_max is no int"),
     "sha256": (lambda h, c: c["network"].update(sha256="*/"), "sha256 is not 64"),
     "source": (lambda h, c: c["network"].update(source="a\nb"), "characters that cannot be"),
     "long source": (lambda h, c: c["network"].update(source="a" * 1001), "too long"),

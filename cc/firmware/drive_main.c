@@ -15,8 +15,9 @@
 //           u64 count: what the board counted in the network's step, 0 when it cannot count and 0
 //               with --record, where the observer's work would count too
 //           u64 marks[marks]
-//           u8  layer_spikes[neurons], f32 membranes[neurons], only with --record: the layers
-//               follow one another, in memory order [y][x][c] within a layer
+//           u8  layer_spikes[neurons], f32 or i32 membranes[neurons], only with --record: the
+//               layers follow one another, in memory order [y][x][c] within a layer; membranes are
+//               i32 where the network computes with integers
 //
 // With --marks every step is made twice from the same state, the second time with an observer that
 // asks the counter: marks[0] is what it showed when the input had been checked, marks[n] after the
@@ -66,7 +67,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the files are little-
 typedef struct buffers {
   uint64_t *marks;        // [MOST_MARKS]
   spk_active *active;     // [inputs]
-  float *membranes;       // [neurons]
+  uint32_t *membranes;    // [neurons], the bits of float or int32_t
   uint8_t *state;         // [state_bytes], a copy
   uint8_t *spikes;        // [outputs]
   uint8_t *layer_spikes;  // [neurons]
@@ -107,11 +108,11 @@ static bool claim(buffers *out, const spk_model *model, uint32_t neurons) {
   uint8_t *spare = spk_board_spare(&room);
   const uint64_t need =
       MOST_MARKS * sizeof(uint64_t) + (uint64_t)model->inputs * sizeof(spk_active) +
-      (uint64_t)neurons * (sizeof(float) + 1u) + model->outputs + model->state_bytes;
+      (uint64_t)neurons * (sizeof(uint32_t) + 1u) + model->outputs + model->state_bytes;
   if (need > room) return false;
   out->marks = (uint64_t *)(void *)spare;
   out->active = (spk_active *)(void *)(out->marks + MOST_MARKS);
-  out->membranes = (float *)(void *)(out->active + model->inputs);
+  out->membranes = (uint32_t *)(void *)(out->active + model->inputs);
   out->state = (uint8_t *)(out->membranes + neurons);
   out->spikes = out->state + model->state_bytes;
   out->layer_spikes = out->spikes + model->outputs;
@@ -177,7 +178,7 @@ static bool write_step(spk_file file, const output_header *header, const buffers
   if (!spk_board_write(file, b->marks, header->marks * sizeof *b->marks)) return false;
   if (header->recorded == 0) return true;
   return spk_board_write(file, b->layer_spikes, header->neurons) &&
-         spk_board_write(file, b->membranes, header->neurons * sizeof(float));
+         spk_board_write(file, b->membranes, header->neurons * sizeof *b->membranes);
 }
 
 static bool write_header(spk_file file, const output_header *header) {

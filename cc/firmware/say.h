@@ -46,6 +46,8 @@ static inline const char *spk_say_status(spk_status status) {
       return "an event is older than the one before it";
     case SPK_WINDOW_OVER:
       return "an event is newer than the window being filled";
+    case SPK_OUT_OF_RANGE:
+      return "an input value is outside the declared range, or not a whole number";
   }
   return "an unknown status";
 }

@@ -8,8 +8,7 @@
 #include <stdint.h>
 
 #include "spk_lanes.h"
-
-typedef enum spk_reset { SPK_RESET_SUBTRACT, SPK_RESET_ZERO, SPK_RESET_NONE } spk_reset;
+#include "spk_reset.h"
 
 // A parameter of the neurons: the value for channel c at position p stands at
 // values[p * per_position + c * per_channel]. Both strides are 0 for one value for all.

@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Max and average pooling in float32, of dense values and of spikes.
+// Max and average pooling of dense float32 values.
 #ifndef SPK_POOL_F32_H_
 #define SPK_POOL_F32_H_
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
-#include "spk_spikes.h"
-
-// The part of one pooling window that lies inside the input: `taps` rows (or columns) from `first`.
-typedef struct spk_extent {
-  uint16_t first;
-  uint16_t taps;
-} spk_extent;
+#include "spk_compiler.h"
+#include "spk_extent.h"
 
 typedef struct spk_pool_f32 {
   const spk_extent *rows;  // [out_height]
@@ -74,40 +68,6 @@ SPK_KERNEL void spk_avgpool_dense_f32(const spk_pool_f32 *pool, const float *res
       }
     }
   }
-}
-
-// Max pooling of spikes: an output spikes when any input in its window does. `map` is
-// [rows][in_width][channels] bytes of room; returns the number of spikes written to `out`.
-SPK_KERNEL uint32_t spk_maxpool_spikes_f32(const spk_pool_f32 *pool,
-                                           const spk_index *restrict spikes, uint32_t count,
-                                           uint8_t *restrict map, uint32_t inputs,
-                                           spk_index *restrict out) {
-  memset(map, 0, inputs);
-  for (uint32_t i = 0; i < count; i++) map[spikes[i]] = 1;
-  uint32_t found = 0;
-  uint32_t index = 0;
-  for (uint32_t y = 0; y < pool->out_height; y++) {
-    for (uint32_t x = 0; x < pool->out_width; x++) {
-      const spk_extent rows = pool->rows[y];
-      const spk_extent cols = pool->cols[x];
-      const uint8_t *corner =
-          map + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
-      for (uint32_t c = 0; c < pool->channels; c++, index++) {
-        uint8_t any = 0;
-        for (uint32_t i = 0; i < rows.taps; i++) {
-          for (uint32_t j = 0; j < cols.taps; j++) {
-            any |=
-                corner[((size_t)i * pool->row_step * pool->in_width + (size_t)j * pool->col_step) *
-                           pool->channels +
-                       c];
-          }
-        }
-        out[found] = (spk_index)index;
-        found += any;
-      }
-    }
-  }
-  return found;
 }
 
 #endif  // SPK_POOL_F32_H_

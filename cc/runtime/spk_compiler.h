@@ -14,6 +14,9 @@
 #define SPK_UNROLL _Pragma("GCC unroll 8")
 // After an array: it starts a cache line, because vectors that straddle two lines cost twice.
 #define SPK_ALIGNED __attribute__((aligned(64)))
+// Before a struct's member or after an array: it starts a word, because instructions that load
+// several words at a time want that.
+#define SPK_WORD __attribute__((aligned(4)))
 // Makes the compiler forget what it knows of a pointer's value; costs nothing at run time.
 #define SPK_HIDE(pointer) __asm__("" : "+r"(pointer))
 // The number of the lowest bit that is 1; there must be one.
@@ -24,6 +27,7 @@
 #define SPK_APART static
 #define SPK_UNROLL
 #define SPK_ALIGNED
+#define SPK_WORD
 #define SPK_HIDE(pointer) ((void)(pointer))
 static inline unsigned SPK_LOWEST_BIT(unsigned bits) {
   unsigned bit = 0;

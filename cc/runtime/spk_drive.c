@@ -11,6 +11,17 @@ typedef struct spk_row {
   spk_record record;
 } spk_row;
 
+// Writes membranes to a record: a float's bits as they are, integers in int32.
+static void spk_row_membranes(const spk_layer_view *view, void *to) {
+  if (view->number == SPK_I16) {
+    const int16_t *membrane = view->membrane;
+    int32_t *wide = to;
+    for (uint32_t i = 0; i < view->neurons; i++) wide[i] = membrane[i];
+  } else {
+    memcpy(to, view->membrane, (size_t)view->neurons * 4u);
+  }
+}
+
 static void spk_row_observe(void *context, const spk_layer_view *view) {
   const spk_row *row = context;
   if (view->neurons == 0) return;  // no spiking layer
@@ -25,7 +36,7 @@ static void spk_row_observe(void *context, const spk_layer_view *view) {
     }
   }
   if (row->record.membranes != NULL) {
-    memcpy(row->record.membranes + start, view->membrane, view->neurons * sizeof(float));
+    spk_row_membranes(view, (uint8_t *)row->record.membranes + start * 4u);
   }
 }
 
@@ -44,7 +55,7 @@ spk_status spk_drive_step(const spk_model *model, void *state, const spk_active 
 
 spk_status spk_drive_frames(const spk_model *model, void *state, const float *frames,
                             uint32_t channels, size_t steps, spk_active *active, uint8_t *spikes,
-                            uint8_t *layer_spikes, float *membranes) {
+                            uint8_t *layer_spikes, void *membranes) {
   if (model == NULL || state == NULL) return SPK_NULL_ARGUMENT;
   if (steps != 0 && (frames == NULL || active == NULL || spikes == NULL)) return SPK_NULL_ARGUMENT;
   if (channels == 0 || model->inputs % channels != 0) return SPK_INDEX_OUT_OF_RANGE;
@@ -57,8 +68,9 @@ spk_status spk_drive_frames(const spk_model *model, void *state, const float *fr
     if (layer_spikes == NULL && membranes == NULL) {
       status = model->step(state, active, count, out);
     } else {
-      const spk_record record = {layer_spikes == NULL ? NULL : layer_spikes + t * neurons,
-                                 membranes == NULL ? NULL : membranes + t * neurons};
+      const spk_record record = {
+          layer_spikes == NULL ? NULL : layer_spikes + t * neurons,
+          membranes == NULL ? NULL : (uint8_t *)membranes + t * neurons * 4u};
       status = spk_drive_step(model, state, active, count, out, &record);
     }
   }

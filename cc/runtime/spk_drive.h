@@ -9,10 +9,10 @@
 #include "spk_model.h"
 
 // Where the results of one time step go; either may be NULL. Layers follow one another in each
-// row; within a layer, memory order [y][x][c].
+// row; within a layer, memory order [y][x][c]. Membranes are aligned as floats are.
 typedef struct spk_record {
-  uint8_t *spikes;   // [all spiking layers' neurons], 0 or 1
-  float *membranes;  // [all spiking layers' neurons]
+  uint8_t *spikes;  // [all spiking layers' neurons], 0 or 1
+  void *membranes;  // [all spiking layers' neurons], 4 bytes each: float, or int32_t
 } spk_record;
 
 // Neurons in all spiking layers together: the length of one row of a spk_record.
@@ -33,6 +33,6 @@ SPK_MUST_USE spk_status spk_drive_step(const spk_model *model, void *state,
 // before it left it, and their rows are kept.
 SPK_MUST_USE spk_status spk_drive_frames(const spk_model *model, void *state, const float *frames,
                                          uint32_t channels, size_t steps, spk_active *active,
-                                         uint8_t *spikes, uint8_t *layer_spikes, float *membranes);
+                                         uint8_t *spikes, uint8_t *layer_spikes, void *membranes);
 
 #endif  // SPK_DRIVE_H_

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vectors of float32, as GCC and Clang offer them to every CPU that has some: the same arithmetic,
-// lane by lane, so the same bits. CPUs without vectors of floats do without, and so does
-// SPK_PLAIN_C, which is for compilers without them and for tests.
+// Vectors of float32 and of integers, as GCC and Clang offer them to every CPU that has some: the
+// same arithmetic, lane by lane, so the same bits. CPUs without vectors of floats do without, and
+// so does SPK_PLAIN_C, which is for compilers without them and for tests.
 #ifndef SPK_LANES_H_
 #define SPK_LANES_H_
 
@@ -30,6 +30,25 @@ typedef spk_f32x4 spk_lanes;
 enum { SPK_LANES = sizeof(spk_lanes) / sizeof(float) };
 #define SPK_HAS_LANES
 
+// The same for integers.
+typedef int8_t spk_i8x4 __attribute__((vector_size(4), aligned(1), may_alias));
+typedef int8_t spk_i8x8 __attribute__((vector_size(8), aligned(1), may_alias));
+typedef int16_t spk_i16x4 __attribute__((vector_size(8), aligned(2), may_alias));
+typedef int16_t spk_i16x8 __attribute__((vector_size(16), aligned(2), may_alias));
+typedef int16_t spk_i16x16 __attribute__((vector_size(32), aligned(2), may_alias));
+typedef int16_t spk_i16x32 __attribute__((vector_size(64), aligned(2), may_alias));
+typedef int32_t spk_i32x4 __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t spk_i32x8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t spk_i32x16 __attribute__((vector_size(64), aligned(4), may_alias));
+
+#endif
+
+// How many spikes at one position add their weights together, so that sums are read and written
+// once for all.
+#if defined(SPK_HAS_LANES)
+enum { SPK_TOGETHER = 4 };
+#else
+enum { SPK_TOGETHER = 1 };
 #endif
 
 // value where `on`, else 0. Not a plain choice on CPUs with vectors: compilers would make a branch

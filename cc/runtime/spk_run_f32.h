@@ -14,4 +14,24 @@
 #include "spk_run_f32_generic.h"
 #endif
 
+// spk_run_add_f32 for `rows` rows, whose first outputs are `out_step` apart and whose first weights
+// are `weight_step` apart.
+SPK_KERNEL void spk_run_add_rows_f32(float *restrict out, size_t out_step,
+                                     const float *restrict weight, size_t weight_step,
+                                     size_t length, uint32_t rows, uint32_t outputs, float value) {
+  (void)outputs;  // integers ask for it
+  for (; rows != 0; rows--, out += out_step, weight += weight_step) {
+    spk_run_add_f32(out, weight, length, value);
+  }
+}
+
+// The same for `many` rows of weights, one after the other, that count 1.
+SPK_KERNEL void spk_run_add_many_f32(float *restrict out, size_t out_step,
+                                     const float *const *weights, uint32_t many, size_t weight_step,
+                                     size_t length, uint32_t rows, uint32_t outputs) {
+  for (uint32_t i = 0; i < many; i++) {
+    spk_run_add_rows_f32(out, out_step, weights[i], weight_step, length, rows, outputs, 1.0f);
+  }
+}
+
 #endif  // SPK_RUN_F32_H_

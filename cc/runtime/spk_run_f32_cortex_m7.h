@@ -97,10 +97,25 @@ SPK_KERNEL void spk_run_add_f32(float *restrict out, const float *restrict weigh
   }
 }
 
-// out[i * length + c] = row[c] for i in [0, times) and c in [0, length).
+// out[i * length + c] = row[c] for i in [0, times) and c in [0, length). Sixteen rows are whole
+// sixteens, which then repeat.
 SPK_KERNEL void spk_run_repeat_f32(float *restrict out, const float *restrict row, size_t length,
                                    size_t times) {
-  for (size_t i = 0; i < times; i++) memcpy(out + i * length, row, length * sizeof(float));
+  const size_t few = times < 16 ? times : 16;
+  for (size_t i = 0; i < few; i++) memcpy(out + i * length, row, length * sizeof(float));
+  const float *from = out;
+  float *to = out + few * length;
+  const size_t missing = (times - few) * length;
+  const float *const end = from + missing / 16 * 16;
+  while (from != end) {
+    __asm__ volatile(
+        "vldmia %[from]!, {s0-s15}\n\t"
+        "vstmia %[to]!, {s0-s15}"
+        : [from] "+r"(from), [to] "+r"(to)
+        :
+        : SPK_RUN_REGISTERS_);
+  }
+  for (size_t i = 0; i < missing % 16; i++) to[i] = from[i];
 }
 
 #undef SPK_RUN_REGISTERS_

@@ -22,7 +22,7 @@ SPK_KERNEL void spk_run_add_f32(float *restrict out, const float *restrict weigh
   for (; i + 4 <= length; i += 4) {
     *(spk_f32x4 *)(out + i) += value * *(const spk_f32x4 *)(weight + i);
   }
-  for (; i < length; i++) out[i] += value * weight[i];
+  for (size_t rest = length % 4; rest != 0; rest--, i++) out[i] += value * weight[i];
 }
 
 // out[i * length + c] = row[c] for i in [0, times) and c in [0, length).

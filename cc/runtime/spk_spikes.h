@@ -3,6 +3,7 @@
 #ifndef SPK_SPIKES_H_
 #define SPK_SPIKES_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,5 +58,46 @@ SPK_MUST_USE static inline spk_status spk_frame_check(const float *frame, uint32
   }
   return SPK_OK;
 }
+
+// Whether a value lies in [0, most], and whether it is a whole number too; `most` is below 2^24.
+static inline bool spk_is_in_range(float value, uint32_t most) {
+  return value >= 0.0f && value <= (float)most;
+}
+static inline bool spk_is_count(float value, uint32_t most) {
+  return spk_is_in_range(value, most) && (float)(int32_t)value == value;
+}
+
+// What to say of a value that is none of those.
+static inline spk_status spk_refused(float value) {
+  return value - value == 0.0f ? SPK_OUT_OF_RANGE : SPK_NOT_FINITE;
+}
+
+// The same checks for a network whose largest input is `most`. A finite value that is not in
+// [0, most] (range), or is no whole number in [0, most] (counts), is SPK_OUT_OF_RANGE.
+#define SPK_CHECKS_OF_(kind, good)                                                               \
+  SPK_MUST_USE static inline spk_status spk_active_check_##kind(                                 \
+      const spk_active *active, size_t count, uint32_t inputs, uint32_t most) {                  \
+    if (active == NULL && count != 0) return SPK_NULL_ARGUMENT;                                  \
+    if (count > inputs) return SPK_TOO_MANY_INPUTS;                                              \
+    uint32_t lowest = 0;                                                                         \
+    for (size_t i = 0; i < count; i++) {                                                         \
+      if (active[i].index >= inputs) return SPK_INDEX_OUT_OF_RANGE;                              \
+      if (active[i].index < lowest) return SPK_NOT_ASCENDING;                                    \
+      if (!good(active[i].value, most)) return spk_refused(active[i].value);                     \
+      lowest = active[i].index + 1;                                                              \
+    }                                                                                            \
+    return SPK_OK;                                                                               \
+  }                                                                                              \
+  SPK_MUST_USE static inline spk_status spk_frame_check_##kind(const float *frame,               \
+                                                               uint32_t inputs, uint32_t most) { \
+    if (frame == NULL) return SPK_NULL_ARGUMENT;                                                 \
+    for (uint32_t i = 0; i < inputs; i++) {                                                      \
+      if (!good(frame[i], most)) return spk_refused(frame[i]);                                   \
+    }                                                                                            \
+    return SPK_OK;                                                                               \
+  }
+SPK_CHECKS_OF_(range, spk_is_in_range)
+SPK_CHECKS_OF_(counts, spk_is_count)
+#undef SPK_CHECKS_OF_
 
 #endif  // SPK_SPIKES_H_

@@ -15,7 +15,8 @@ typedef enum spk_status {
   SPK_NOT_ASCENDING = 4,       // active inputs must be sorted by index, each at most once
   SPK_NOT_FINITE = 5,          // an input value is NaN or infinite
   SPK_TIME_RUNS_BACK = 6,      // an event is older than the window that is being filled
-  SPK_WINDOW_OVER = 7          // an event is newer than the window: take the window first
+  SPK_WINDOW_OVER = 7,         // an event is newer than the window: take the window first
+  SPK_OUT_OF_RANGE = 8         // an input value is outside the declared range, or not whole
 } spk_status;
 
 #endif  // SPK_STATUS_H_

@@ -35,6 +35,7 @@ def compile(
     numbers: str = "f32",
     kernels: str = "auto",
     calibration: Sequence[npt.ArrayLike] | None = None,
+    input_max: int | None = None,
 ) -> Model:
     """Compiles a snnTorch network.
 
@@ -42,12 +43,17 @@ def compile(
         net: an ``nn.Sequential`` in eval mode that ends in ``snntorch.Leaky``.
         input_shape: one frame without time and batch, ``(C, H, W)`` or ``(N,)``.
         name: what generated files and symbols are called; a C identifier.
-        numbers: the format of weights and membranes; ``"f32"``.
+        numbers: the format of weights and membranes: ``"f32"``, the same spikes as snnTorch's; or
+            ``"int8"``, int8 weights and integer membranes, a quarter of the bytes and spikes that
+            differ a little, the same on every target.
         kernels: of convolutions and linear layers: ``"event"``, whose cost grows with what fires;
             ``"dense"``, whose cost is always the same; ``"auto"``, which takes for each layer the
             one that ``calibration`` says is cheaper on a Cortex-M7, and without calibration the
             event-driven one. The spikes are the same.
         calibration: recordings such as the network will see, frames ``[T, *input_shape]`` each.
+        input_max: declares that every input value is within 0 and this, which the generated C then
+            checks; with ``"int8"`` inputs are whole numbers, and it is 255 unless given. The
+            smaller it is, the fewer bits integer membranes take.
 
     Raises:
         SpikecError: something in the network is not supported; every reason is listed.
@@ -61,4 +67,5 @@ def compile(
         numbers,
         kernels,
         calibration,
+        input_max,
     )

@@ -10,8 +10,18 @@ import dataclasses
 import re
 from typing import assert_never
 
+import numpy as np
+
 from spikec import ir
-from spikec.emit_tables import WIDTH, broadcast_affine, one_line, rows_of, tables, tables_of
+from spikec.emit_tables import (
+    WIDTH,
+    broadcast_affine,
+    float_literals,
+    one_line,
+    rows_of,
+    tables,
+    tables_of,
+)
 from spikec.errors import SpikecError
 from spikec.passes import plan as planning
 from spikec.passes.choose import Gathered
@@ -81,6 +91,14 @@ def emit(planned: planning.Plan, name: str) -> dict[str, str]:
     }
 
 
+_SUFFIXES: dict[planning.CType, str] = {"float": "f32", "int16_t": "i16", "int32_t": "i32"}
+"""What kernels are called for the numbers that they make."""
+
+
+def _suffix(buffer: planning.Buffer) -> str:
+    return _SUFFIXES[buffer.ctype]
+
+
 def kernels(planned: planning.Plan) -> tuple[str, ...]:
     """The kernel headers that the generated source includes."""
     used: set[str] = set()
@@ -88,17 +106,19 @@ def kernels(planned: planning.Plan) -> tuple[str, ...]:
         match operation:
             case planning.Spread(layer=layer):
                 kind = "conv2d" if isinstance(layer, ir.Conv2d) else "linear"
-                used.add(f"spk_{kind}_f32.h")
+                used.add(f"spk_{kind}_{_suffix(operation.writes)}.h")
             case planning.Collect():
                 used.add("spk_collect_f32.h")
             case planning.Gather():
                 used.add("spk_gather_f32.h")
-            case planning.Fire():
-                used.add("spk_leaky_f32.h")
-            case planning.PoolSpikes() | planning.PoolDense():
-                used.add("spk_pool_f32.h")
-            case planning.Scale() | planning.Expand():
-                used.add("spk_dense_f32.h")
+            case planning.Fire(membrane=membrane):
+                used.add(f"spk_leaky_{'f32' if membrane.ctype == 'float' else 'int'}.h")
+            case planning.PoolSpikes():
+                used.add("spk_pool_spikes.h")
+            case planning.PoolDense(writes=buffer):
+                used.add(f"spk_pool_{'f32' if buffer.ctype == 'float' else 'int'}.h")
+            case planning.Scale(buffer=buffer) | planning.Expand(writes=buffer):
+                used.add(f"spk_dense_{'f32' if buffer.ctype == 'float' else 'int'}.h")
             case _:
                 assert_never(operation)
     return tuple(sorted(used))
@@ -131,8 +151,11 @@ def work(planned: planning.Plan) -> tuple[Work, ...]:
     return tuple(found)
 
 
-def _parameter(values: ir.Floats, table: str, channels: int) -> str:
-    """A ``spk_param_f32`` initialiser for values ``[1, 1, 1]``, ``[1, 1, c]`` or ``[y, x, c]``."""
+def _parameter(values: ir.Floats | ir.Integers, table: str, channels: int) -> str:
+    """A ``spk_param_f32`` (or ``_i16``, ``_i32``) initialiser.
+
+    ``values`` are ``[1, 1, 1]``, ``[1, 1, c]`` or ``[y, x, c]``.
+    """
     per_channel = 0 if values.shape[2] == 1 and values.shape != (1, 1, channels) else 1
     per_position = channels if values.shape[:2] != (1, 1) else 0
     if values.size == 1:
@@ -144,37 +167,22 @@ def _descriptor(operation: planning.Part) -> str:
     """The ``static const`` descriptor of an operation's kernel; empty when it needs none."""
     match operation:
         case planning.Spread(layer=layer, before=before):
+            suffix = _suffix(operation.writes)
             if isinstance(layer, ir.Conv2d):
-                return _conv_descriptor(layer, before)
+                return _conv_descriptor(layer, before, suffix)
             fields: dict[str, object] = {
-                "weight": f"{layer.name}_weight",
-                "bias": f"{layer.name}_bias",
+                **_weight_fields(layer),
                 "inputs": layer.weight.shape[0],
                 "outputs": layer.weight.shape[1],
             }
-            return _struct("spk_linear_f32", layer.name, fields)
+            return _struct(f"spk_linear_{suffix}", layer.name, fields)
         case planning.Collect(layer=layer, before=before):
             return _collect_descriptor(layer, before)
         case planning.Gather(layer=layer, before=before):
             return _gather_descriptor(layer.name, Gathered.of(layer, before))
-        case planning.Fire(layer=leaky, pool=pool):
-            window = pool.kernel if pool is not None else (1, 1)
-            channels = leaky.shape.channels
-            fields = {
-                "beta": _parameter(leaky.beta, f"{leaky.name}_beta", channels),
-                "threshold": _parameter(leaky.threshold, f"{leaky.name}_threshold", channels),
-                "height": leaky.shape.height,
-                "width": leaky.shape.width,
-                "channels": channels,
-                "pool_height": window[0],
-                "pool_width": window[1],
-                "in_width": operation.in_width,
-                "reset": f"SPK_RESET_{leaky.reset.upper()}",
-                "reset_delay": "true" if leaky.reset_delay else "false",
-            }
-            return _struct("spk_leaky_f32", leaky.name, fields)
+        case planning.Fire():
+            return _leaky_descriptor(operation)
         case planning.PoolSpikes(layer=pool) | planning.PoolDense(layer=pool):
-            average = isinstance(pool, ir.AvgPool2d)
             dilation = pool.dilation if isinstance(pool, ir.MaxPool2d) else (1, 1)
             fields = {
                 "rows": f"{pool.name}_rows",
@@ -185,8 +193,13 @@ def _descriptor(operation: planning.Part) -> str:
                 "channels": pool.shape.channels,
                 "row_step": dilation[0],
                 "col_step": dilation[1],
-                "divisors": f"{pool.name}_divisor" if average else "NULL",
             }
+            if isinstance(operation, planning.PoolSpikes):
+                return _struct("spk_pool_spikes", pool.name, fields)
+            if operation.writes.ctype != "float":
+                return _struct("spk_pool_int", pool.name, fields)
+            average = isinstance(pool, ir.AvgPool2d)
+            fields["divisors"] = f"{pool.name}_divisor" if average else "NULL"
             return _struct("spk_pool_f32", pool.name, fields)
         case planning.Scale() | planning.Expand():
             return ""
@@ -194,10 +207,52 @@ def _descriptor(operation: planning.Part) -> str:
             assert_never(operation)
 
 
-def _conv_descriptor(conv: ir.Conv2d, before: ir.Shape) -> str:
+def _weight_fields(layer: ir.Conv2d | ir.Linear) -> dict[str, object]:
+    """Weights and, where there is one, a bias; in whole numbers the neurons have it."""
+    fields: dict[str, object] = {"weight": f"{layer.name}_weight"}
+    return fields if layer.weight.dtype == np.int8 else fields | {"bias": f"{layer.name}_bias"}
+
+
+def _leaky_descriptor(fire: planning.Fire) -> str:
+    leaky, channels = fire.layer, fire.layer.shape.channels
+
+    def parameter(what: str, values: ir.Floats | ir.Integers) -> str:
+        return _parameter(values, f"{leaky.name}_{what}", channels)
+
+    fields: dict[str, object]
+    match leaky:
+        case ir.Leaky():
+            fields = {
+                "beta": parameter("beta", leaky.beta),
+                "threshold": parameter("threshold", leaky.threshold),
+            }
+        case ir.IntegerLeaky():
+            bias = parameter("bias", leaky.bias) if leaky.bias.any() else "{NULL, 0, 0}"
+            fields = {
+                "decay": parameter("decay", leaky.decay),
+                "threshold": parameter("threshold", leaky.threshold),
+                "bias": bias,
+                "shift": leaky.shift,
+            }
+        case _:
+            assert_never(leaky)
+    window = fire.pool.kernel if fire.pool is not None else (1, 1)
+    fields |= {
+        "height": leaky.shape.height,
+        "width": leaky.shape.width,
+        "channels": channels,
+        "pool_height": window[0],
+        "pool_width": window[1],
+        "in_width": fire.in_width,
+        "reset": f"SPK_RESET_{leaky.reset.upper()}",
+        "reset_delay": "true" if leaky.reset_delay else "false",
+    }
+    return _struct(f"spk_leaky_{_suffix(fire.membrane)}", leaky.name, fields)
+
+
+def _conv_descriptor(conv: ir.Conv2d, before: ir.Shape, suffix: str) -> str:
     fields: dict[str, object] = {
-        "weight": f"{conv.name}_weight",
-        "bias": f"{conv.name}_bias",
+        **_weight_fields(conv),
         "rows": f"{conv.name}_rows",
         "cols": f"{conv.name}_cols",
         "in_width": before.width,
@@ -216,7 +271,7 @@ def _conv_descriptor(conv: ir.Conv2d, before: ir.Shape) -> str:
         "group_in": conv.weight.shape[2],
         "group_out": conv.shape.channels // conv.groups,
     }
-    return _struct("spk_conv2d_f32", conv.name, fields)
+    return _struct(f"spk_conv2d_{suffix}", conv.name, fields)
 
 
 def _collect_descriptor(conv: ir.Conv2d, before: ir.Shape) -> str:
@@ -276,7 +331,9 @@ def _call(operation: planning.Part, frame: bool) -> str:
             kernel = "spk_conv2d" if isinstance(layer, ir.Conv2d) else "spk_linear"
             match operation.reads:
                 case planning.Active():
-                    kind, reads = ("dense", "frame") if frame else ("active", "active, count")
+                    kind, reads = "active", "active, count"
+                    if frame:
+                        kind, reads = _frame_kind(operation.writes), "frame"
                 case planning.Spikes():
                     kind = "spikes"
                     reads = f"s->{operation.reads.buffer.name}, {operation.reads.count}"
@@ -284,7 +341,10 @@ def _call(operation: planning.Part, frame: bool) -> str:
                     kind, reads = "dense", f"s->{operation.reads.buffer.name}"
                 case _:
                     assert_never(operation.reads)
-            return f"{kernel}_{kind}_f32(&{layer.name}, {reads}, s->{operation.writes.name});"
+            return (
+                f"{kernel}_{kind}_{_suffix(operation.writes)}(&{layer.name}, {reads}, "
+                f"s->{operation.writes.name});"
+            )
         case planning.Collect(layer=layer, reads=spikes):
             return (
                 f"spk_collect_spikes_f32(&{layer.name}, s->{spikes.buffer.name}, {spikes.count}, "
@@ -296,23 +356,26 @@ def _call(operation: planning.Part, frame: bool) -> str:
                 f"s->{operation.writes.name});"
             )
         case planning.Fire():
+            kernel = f"spk_leaky_step_{_leaky_suffix(operation)}"
             return (
-                f"const uint32_t {operation.writes.count} = spk_leaky_step_f32("
+                f"const uint32_t {operation.writes.count} = {kernel}("
                 f"&{operation.layer.name}, s->{operation.reads.name}, "
                 f"s->{operation.membrane.name}, s->{operation.writes.buffer.name});"
             )
         case planning.PoolSpikes():
             return (
-                f"const uint32_t {operation.writes.count} = spk_maxpool_spikes_f32("
+                f"const uint32_t {operation.writes.count} = spk_maxpool_spikes("
                 f"&{operation.layer.name}, s->{operation.reads.buffer.name}, "
                 f"{operation.reads.count}, s->{operation.map.name}, {operation.before.size}, "
                 f"s->{operation.writes.buffer.name});"
             )
         case planning.PoolDense():
             kind = "max" if isinstance(operation.layer, ir.MaxPool2d) else "avg"
+            if kind == "avg" and operation.writes.ctype != "float":
+                kind = "sum"
             return (
-                f"spk_{kind}pool_dense_f32(&{operation.layer.name}, s->{operation.reads.name}, "
-                f"s->{operation.writes.name});"
+                f"spk_{kind}pool_dense_{_suffix(operation.writes)}(&{operation.layer.name}, "
+                f"s->{operation.reads.name}, s->{operation.writes.name});"
             )
         case planning.Scale(layer=affine, buffer=buffer):
             channels = broadcast_affine(affine)[0].size
@@ -321,13 +384,17 @@ def _call(operation: planning.Part, frame: bool) -> str:
                 f"s->{buffer.name}, {affine.shape.size // channels});"
             )
         case planning.Expand(reads=reads, writes=writes, fired=fired):
+            to = f"s->{writes.name}, {writes.length}"
+            suffix = _suffix(writes)
             if isinstance(reads, planning.Active):
                 if frame:
-                    return f"spk_dense_from_frame_f32(frame, s->{writes.name}, {writes.length});"
-                return (
-                    f"spk_dense_from_active_f32(active, count, s->{writes.name}, {writes.length});"
-                )
+                    return f"spk_dense_from_frame_{suffix}(frame, {to});"
+                return f"spk_dense_from_active_{suffix}(active, count, {to});"
             assert fired is not None, "only a spiking layer makes a list of spikes"
+            if isinstance(fired, ir.IntegerLeaky):
+                return (
+                    f"spk_dense_from_spikes_{suffix}(s->{reads.buffer.name}, {reads.count}, {to});"
+                )
             grade = "spk_one" if fired.unit_spikes else f"{fired.name}_grade"
             per_neuron = 0 if fired.unit_spikes or fired.grade.size == 1 else 1
             return (
@@ -336,6 +403,17 @@ def _call(operation: planning.Part, frame: bool) -> str:
             )
         case _:
             assert_never(operation)
+
+
+def _frame_kind(writes: planning.Buffer) -> str:
+    """What a kernel that reads the caller's dense frame is called."""
+    return "dense" if writes.ctype == "float" else "frame"
+
+
+def _leaky_suffix(fire: planning.Fire) -> str:
+    """Of the kernel of neurons: whole numbers name their currents, then their membranes."""
+    membrane = _suffix(fire.membrane)
+    return membrane if membrane == "f32" else f"{_suffix(fire.reads)}_{membrane}"
 
 
 def _wrapped(call: str) -> str:
@@ -358,7 +436,10 @@ def _what(layer: ir.Layer) -> str:
             return "batch norm"
         case ir.Flatten():
             return "flatten"
-        case ir.Leaky(reset=reset, reset_delay=delay):
+        case (
+            ir.Leaky(reset=reset, reset_delay=delay)
+            | ir.IntegerLeaky(reset=reset, reset_delay=delay)
+        ):
             how = "" if reset == "subtract" else f" reset {reset}"
             return f"leaky{how}{'' if delay or reset == 'none' else ' at once'}"
         case _:
@@ -392,6 +473,25 @@ def _comment(label: str, text: str) -> str:
     return "\n".join(lines)
 
 
+def _numbers(network: ir.Network) -> str:
+    """The format of weights and membranes, and for which inputs it holds."""
+    if network.numbers == "int8":
+        bits = ", ".join(
+            f"{layer.name} {layer.bits}"
+            for layer in network.spiking
+            if isinstance(layer, ir.IntegerLeaky)
+        )
+        return (
+            f"int8 weights, membranes of as many bits as their bounds need ({bits}) for whole "
+            f"inputs from 0 to {network.input_max}; the same integers on every target"
+        )
+    declared = "" if network.input_max is None else f"; for inputs from 0 to {network.input_max}"
+    return (
+        "float32; the same bits on every target, if built without fused multiply-add "
+        f"(-ffp-contract=off){declared}"
+    )
+
+
 def _banner(planned: planning.Plan, first: str) -> str:
     network = planned.network
     bytes_of_tables = sum(table.bytes for table in tables(planned))
@@ -407,11 +507,7 @@ def _banner(planned: planning.Plan, first: str) -> str:
             f"// Generated by spikec {VERSION}; do not edit.",
             _comment("source", f"{one_line(network.source)}, sha256 {network.sha256}"),
             _comment("network", describe(network)),
-            _comment(
-                "numbers",
-                "float32; the same bits on every target, if built without fused multiply-add "
-                "(-ffp-contract=off)",
-            ),
+            _comment("numbers", _numbers(network)),
             _comment(
                 "memory",
                 f"{bytes_of_tables:,} bytes of constant tables (flash), {planned.state_bytes:,} "
@@ -480,9 +576,15 @@ def _header(planned: planning.Plan, name: str) -> str:
     members = "\n".join(_member(*member) for member in planned.members)
     membrane_readout = ""
     if output.shape.size == readout.shape.size:
+        number = planned.membranes[-1].ctype
         membrane_readout = f"""
 // The membranes of the output neurons after the last step; NULL for NULL.
-const float *{name}_membranes(const {name}_state *state);
+const {number} *{name}_membranes(const {name}_state *state);
+"""
+        if isinstance(readout, ir.IntegerLeaky):
+            membrane_readout += f"""
+// What one count of each of these membranes is worth, so that they can be compared.
+extern const float {name}_membrane_units[{upper}_OUTPUTS];
 """
     banner = _banner(planned, "A spiking neural network in plain C11.")
     heads = _signatures(name, "state", ";", "SPK_MUST_USE ")
@@ -517,7 +619,7 @@ SPK_MUST_USE spk_status {name}_reset({name}_state *state);
 // is a position in the input's memory order, {order}.
 // `spikes` gets 1 for every output neuron that fired and 0 for the others. On an error nothing is
 // written: NULL pointers, more than {upper}_INPUTS entries, an index out of range or out of order,
-// a value that is not finite.
+// {_refused(network)}.
 {heads["step"]}
 
 // The same for a dense frame in memory order, most of it zero.
@@ -537,9 +639,29 @@ uint32_t {name}_winner(const uint32_t counts[{upper}_OUTPUTS]);
 """
 
 
+def _refused(network: ir.Network) -> str:
+    """Which input values an error is returned for."""
+    if network.input_max is None:
+        return "a value that is not finite"
+    whole = "a whole number " if network.numbers == "int8" else ""
+    return f"a value that is not {whole}from 0 to {network.input_max}"
+
+
+def _checked(network: ir.Network, kind: str, arguments: str) -> str:
+    """The call that checks the input, of the ``kind`` "active" or "frame"."""
+    check = f"spk_{kind}_check"
+    if network.input_max is not None:
+        check += "_counts" if network.numbers == "int8" else "_range"
+        arguments += f", {network.input_max}"
+    return f"{check}({arguments})"
+
+
 def _member(place: tuple[planning.Buffer, ...], fill: int) -> str:
     """A member of the state struct, and what fills its last cache line."""
-    lines = [f"{b.ctype} {b.name}[{b.length}];  // {b.note}" for b in place]
+    lines = [
+        f"{'SPK_WORD ' if b.ctype == 'int16_t' else ''}{b.ctype} {b.name}[{b.length}];  // {b.note}"
+        for b in place
+    ]
     if len(place) > 1:
         lines = ["union {  // one after the other", *(f"  {line}" for line in lines), "};"]
     if fill:
@@ -639,7 +761,7 @@ spk_status {name}_reset({name}_state *state) {{
 
 {heads["step_observed"]}
   if (s == NULL || spikes == NULL) return SPK_NULL_ARGUMENT;
-  const spk_status status = spk_active_check(active, count, {upper}_INPUTS);
+  const spk_status status = {_checked(network, "active", f"active, count, {upper}_INPUTS")};
   if (status != SPK_OK) return status;
   spk_observe_operation(observer, context, 0);
   SPK_BEST_LEVEL({name}_active, (s, active, count, spikes, observer, context));
@@ -652,7 +774,7 @@ spk_status {name}_reset({name}_state *state) {{
 
 {heads["step_frame"]}
   if (s == NULL || spikes == NULL) return SPK_NULL_ARGUMENT;
-  const spk_status status = spk_frame_check(frame, {upper}_INPUTS);
+  const spk_status status = {_checked(network, "frame", f"frame, {upper}_INPUTS")};
   if (status != SPK_OK) return status;
   SPK_BEST_LEVEL({name}_frame, (s, frame, spikes));
   return SPK_OK;
@@ -662,11 +784,16 @@ spk_status {name}_reset({name}_state *state) {{
     readout = network.spiking[-1]
     if network.output.shape.size == readout.shape.size:
         parts.append(
-            f"""const float *{name}_membranes(const {name}_state *state) {{
+            f"""const {planned.membranes[-1].ctype} *{name}_membranes(const {name}_state *state) {{
   return state == NULL ? NULL : state->membrane_{readout.name};
 }}
 """
         )
+    if isinstance(readout, ir.IntegerLeaky) and network.output.shape.size == readout.shape.size:
+        shape = readout.shape
+        units = np.broadcast_to(readout.unit, (shape.height, shape.width, shape.channels))
+        body = rows_of(float_literals(units))
+        parts.append(f"const float {name}_membrane_units[{upper}_OUTPUTS] = {{\n{body}\n}};\n")
     parts.append(
         f"""uint32_t {name}_winner(const uint32_t counts[{upper}_OUTPUTS]) {{
   uint32_t best = 0;
@@ -709,7 +836,7 @@ def _entry(
 
 def _needs_one(planned: planning.Plan) -> bool:
     return any(
-        isinstance(op, planning.Expand) and op.fired is not None and op.fired.unit_spikes
+        isinstance(op, planning.Expand) and isinstance(op.fired, ir.Leaky) and op.fired.unit_spikes
         for op in planned.operations
     )
 
@@ -744,7 +871,8 @@ def _lines(operation: planning.Operation, number: int | None) -> str:
         index_bytes = planning.SIZES[spikes.buffer.ctype]
         shown = _wrapped(
             f"spk_observe(observer, context, {number}, {neurons}, {fire.index}, "
-            f"{spikes.count}, {index_bytes}, s->{spikes.buffer.name}, s->{fire.membrane.name});"
+            f"{spikes.count}, {index_bytes}, s->{spikes.buffer.name}, s->{fire.membrane.name}, "
+            f"SPK_{_suffix(fire.membrane).upper()});"
         )
         lines += shown.split("\n")
     elif number is not None:
@@ -760,7 +888,7 @@ def _band_call(band: planning.Band, frame: bool) -> str:
         case planning.Active():
             kind, reads = "active", ["active", "count", f"&{at}"]
             if frame:
-                kind, reads = "dense", ["frame"]
+                kind, reads = _frame_kind(band.spread.writes), ["frame"]
         case planning.Spikes(buffer=buffer):
             kind, reads = "spikes", [f"s->{buffer.name}", band.reads.count, f"&{at}"]
         case planning.Dense():
@@ -771,13 +899,13 @@ def _band_call(band: planning.Band, frame: bool) -> str:
     pool = band.fire.pool.kernel[0] if band.fire.pool is not None else 1
     first = "y" if pool == 1 else f"{pool} * y"
     spread = _signature(
-        f"  spk_conv2d_band_{kind}_f32",
+        f"  spk_conv2d_band_{kind}_{_suffix(band.spread.writes)}",
         [f"&{conv}", *reads, first, str(pool * band.rows), current],
         ";",
         WIDTH - 2,
     )
     fire = _signature(
-        f"  {count} = spk_leaky_rows_f32",
+        f"  {count} = spk_leaky_rows_{_leaky_suffix(band.fire)}",
         [
             f"&{leaky}", "y", str(band.rows), current, f"s->{band.fire.membrane.name}",
             f"s->{band.writes.buffer.name}", count,
@@ -788,7 +916,7 @@ def _band_call(band: planning.Band, frame: bool) -> str:
     height, step = band.fire.layer.shape.height, "y++" if band.rows == 1 else f"y += {band.rows}"
     return "\n".join(
         [
-            *([] if kind == "dense" else [f"size_t {at} = 0;"]),
+            *([] if "frame" in reads else [f"size_t {at} = 0;"]),
             f"uint32_t {count} = 0;",
             f"for (uint32_t y = 0; y < {height}; {step}) {{",
             spread,

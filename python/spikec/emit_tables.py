@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import assert_never
+from typing import Literal, assert_never
 
 import numpy as np
 
@@ -48,13 +48,7 @@ def tables_of(operation: planning.Part) -> list[Table]:
         case planning.Collect(layer=conv):
             return _collect_tables(conv)
         case planning.Fire(layer=leaky):
-            return [
-                _float_table(
-                    leaky.name, f"{leaky.name}_{what}", values,
-                    f"{leaky.name}: {what}, {_axes(values)}, was {_was(leaky)}",
-                )
-                for what, values in (("beta", leaky.beta), ("threshold", leaky.threshold))
-            ]  # fmt: skip
+            return _leaky_tables(leaky)
         case planning.PoolSpikes(layer=pool) | planning.PoolDense(layer=pool):
             size = (operation.before.height, operation.before.width)
             out = (pool.shape.height, pool.shape.width)
@@ -69,7 +63,7 @@ def tables_of(operation: planning.Part) -> list[Table]:
                 )
                 for i in (0, 1)
             ]  # fmt: skip
-            if isinstance(pool, ir.AvgPool2d):
+            if isinstance(pool, ir.AvgPool2d) and not _sums(operation):
                 caption = f"{pool.name}: what each window's sum is divided by, [y][x]"
                 found.append(
                     _float_table(pool.name, f"{pool.name}_divisor", pool.divisors, caption)
@@ -88,6 +82,7 @@ def tables_of(operation: planning.Part) -> list[Table]:
         case planning.Expand(fired=fired):
             if fired is None or fired.unit_spikes:
                 return []
+            assert isinstance(fired, ir.Leaky), "integer neurons have unit spikes"
             grade, shape = fired.grade, fired.shape
             if grade.size > 1:
                 grade = np.broadcast_to(grade, (shape.height, shape.width, shape.channels))
@@ -108,12 +103,12 @@ def _conv_tables(conv: ir.Conv2d, before: ir.Shape) -> list[Table]:
     ordered = ordered.transpose(3, 2, 0, 1, 4)  # [group][ic in group][ky][kx][oc in group]
     name = conv.name
     return [
-        _float_table(
-            name, f"{name}_weight", ordered,
+        _weight_table(
+            name, ordered,
             f"{name}: weight [in {conv.groups * group_in}][ky {kernel_height}]"
             f"[kx {kernel_width}][out {group_out}], taps in tap order, was {_was(conv)}",
         ),
-        _float_table(name, f"{name}_bias", conv.bias, f"{name}: bias [out]"),
+        *_bias_table(conv),
         *(
             _span_table(
                 name, f"{name}_{what}",
@@ -133,21 +128,71 @@ def _collect_tables(conv: ir.Conv2d) -> list[Table]:
         for axis, size in zip(("ky", "kx", "in", "out"), conv.weight.shape, strict=True)
     )
     return [
-        _float_table(
-            conv.name, f"{conv.name}_weight", conv.weight,
+        _weight_table(
+            conv.name, conv.weight,
             f"{conv.name}: weight {axes}, was {_was(conv)}",
         ),
-        _float_table(conv.name, f"{conv.name}_bias", conv.bias, f"{conv.name}: bias [out]"),
+        *_bias_table(conv),
     ]  # fmt: skip
 
 
 def _linear_tables(linear: ir.Linear) -> list[Table]:
     inputs, outputs = linear.weight.shape
     caption = f"{linear.name}: weight [in {inputs}][out {outputs}], was {_was(linear)}"
-    return [
-        _float_table(linear.name, f"{linear.name}_weight", linear.weight, caption),
-        _float_table(linear.name, f"{linear.name}_bias", linear.bias, f"{linear.name}: bias [out]"),
-    ]
+    return [_weight_table(linear.name, linear.weight, caption), *_bias_table(linear)]
+
+
+def _weight_table(layer: str, weight: ir.Weights, caption: str) -> Table:
+    """Weights ``[..., out]``, int8 ones in fours where these go into the outputs."""
+    name = f"{layer}_weight"
+    if weight.dtype != np.int8:
+        return _float_table(layer, name, weight.astype(np.float32), caption)
+    items = [str(value) for value in weight.ravel().tolist()]
+    if weight.shape[-1] % 4 == 0:
+        fours = (", ".join(items[at : at + 4]) for at in range(0, len(items), 4))
+        items = [f"SPK_FOUR({four})" for four in fours]
+    return _integer_table(layer, "int8_t", name, weight.size, items, caption)
+
+
+def _bias_table(layer: ir.Conv2d | ir.Linear) -> list[Table]:
+    """The bias; in whole numbers it is the neurons'."""
+    if layer.weight.dtype == np.int8:
+        return []
+    return [_float_table(layer.name, f"{layer.name}_bias", layer.bias, f"{layer.name}: bias [out]")]
+
+
+def _sums(pool: planning.PoolSpikes | planning.PoolDense) -> bool:
+    """Whether an average pooling is of whole numbers, which it sums."""
+    return isinstance(pool, planning.PoolDense) and pool.writes.ctype != "float"
+
+
+def _leaky_tables(leaky: ir.Spiking) -> list[Table]:
+    def caption(what: str, values: ir.Floats | ir.Integers) -> str:
+        return f"{leaky.name}: {what}, {_axes(values)}, was {_was(leaky)}"
+
+    match leaky:
+        case ir.Leaky():
+            return [
+                _float_table(leaky.name, f"{leaky.name}_{what}", values, caption(what, values))
+                for what, values in (("beta", leaky.beta), ("threshold", leaky.threshold))
+            ]
+        case ir.IntegerLeaky():
+            wide: planning.Number = "int32_t" if leaky.bits == 32 else "int16_t"
+            kinds: list[tuple[planning.Number, str, str, ir.Integers]] = [
+                ("int16_t", "decay", "decay, of 32768", leaky.decay),
+                (wide, "threshold", "threshold", leaky.threshold),
+            ]
+            if leaky.bias.any():
+                kinds.append((wide, "bias", "bias", leaky.bias))
+            return [
+                _integer_table(
+                    leaky.name, ctype, f"{leaky.name}_{what}", values.size,
+                    map(str, values.ravel()), caption(text, values),
+                )
+                for ctype, what, text, values in kinds
+            ]  # fmt: skip
+        case _:
+            assert_never(leaky)
 
 
 def _gather_tables(layer: ir.Conv2d | ir.Linear, before: ir.Shape) -> list[Table]:
@@ -160,12 +205,12 @@ def _gather_tables(layer: ir.Conv2d | ir.Linear, before: ir.Shape) -> list[Table
         at += channels
     name = layer.name
     return [
-        _float_table(
-            name, f"{name}_weight", np.concatenate(pieces),
+        _weight_table(
+            name, np.concatenate(pieces).astype(np.float32),
             f"{name}: weight, in blocks of {BLOCK} outputs and a rest: [block][ky {kernel_height}]"
             f"[kx {kernel_width}][in {group_in}][out of the block], was {_was(layer)}",
         ),
-        _float_table(name, f"{name}_bias", layer.bias, f"{name}: bias [out]"),
+        *_bias_table(layer),
         *(
             _span_table(
                 name, f"{name}_{what}s",
@@ -231,6 +276,21 @@ def _float_table(layer: str, name: str, values: ir.Floats, caption: str) -> Tabl
     return Table(layer, "float", name, 4 * values.size, text)
 
 
+def _integer_table(
+    layer: str,
+    ctype: planning.Number | Literal["int8_t"],
+    name: str,
+    size: int,
+    items: Iterable[str],
+    caption: str,
+) -> Table:
+    """Whole numbers; SPK_ALIGNED or SPK_WORD because kernels read several at a time."""
+    width = 1 if ctype == "int8_t" else planning.SIZES[ctype]
+    line = "SPK_ALIGNED" if size * width >= 1024 else "SPK_WORD"
+    text = f"// {caption}\nstatic const {ctype} {name}[{size}] {line} = {{\n{rows_of(items)}\n}};\n"
+    return Table(layer, ctype, name, size * width, text)
+
+
 def _span_table(
     layer: str, name: str, entries: Sequence[tuple[int, int, int]], caption: str, ctype: str
 ) -> Table:
@@ -267,7 +327,7 @@ def _was(layer: ir.Layer) -> str:
     return f"torch {layer.source!r}".replace("'", '"')
 
 
-def _axes(values: ir.Floats) -> str:
+def _axes(values: ir.Floats | ir.Integers) -> str:
     if values.size == 1:
         return "one for all neurons"
     return "[channel]" if values.shape[:2] == (1, 1) else "[y][x][channel]"

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,14 +28,18 @@ if TYPE_CHECKING:
 ACTIVE = np.dtype([("index", "<u4"), ("value", "<f4")])
 """One entry of a list of active inputs: C's ``spk_active``."""
 
+Cells: TypeAlias = ir.Floats | ir.Integers
+"""Membranes as C hands them over, four bytes each."""
+
 _ALIGNMENT = 64  # of the state: a line of the cache
 
 _STATUS = (
     "no error", "a pointer is NULL", "there are more active inputs than inputs",
     "an input index is out of range", "active inputs are not sorted by index",
-    "an input value is NaN or infinite",
+    "an input value is NaN or infinite", "an event is too old", "an event is too new",
+    "an input value is out of range",
 )  # fmt: skip
-_NOT_FINITE = 5
+_NOT_FINITE, _OUT_OF_RANGE = 5, 8
 _FINITE = "frames hold NaN, infinity or values beyond float32; give finite values."
 
 
@@ -91,7 +95,7 @@ class Host:
         network = plan.network
         shape = network.output.shape
         # Spikes of 0 or 1 in one row: as C gives them.
-        self._plain = network.spiking[-1].unit_spikes and shape.height == shape.width == 1
+        self._plain = np.all(network.spiking[-1].grade == 1.0) and shape.height == shape.width == 1
         neurons = tuple(layer.shape.size for layer in network.spiking)
         built = (
             self._model.inputs,
@@ -134,8 +138,24 @@ class Host:
             for layer in network.spiking
         }
 
+    def spikes(self, frames: npt.ArrayLike) -> dict[str, npt.NDArray[np.uint8]]:
+        """Every spiking layer's spikes ``[T, H, W, C]``, 0 or 1, by its name, in memory order.
+
+        Raises:
+            SpikecError: the frames do not fit the network or are not finite.
+        """
+        network = self._plan.network
+        given = _shaped(network, frames)
+        neurons = sum(layer.shape.size for layer in network.spiking)
+        outputs = np.empty((len(given), network.output.shape.size), np.uint8)
+        spikes = np.empty((len(given), neurons), np.uint8)
+        self._drive(given, outputs, spikes, None)
+        return network.split(spikes)
+
     def membranes(self, frames: npt.ArrayLike) -> dict[str, npt.NDArray[np.generic]]:
         """Every spiking layer's membranes ``[T, ...]`` after each step, as ``trace`` gives spikes.
+
+        With ``numbers="int8"`` they are int32, counts of what the layer's ``unit`` says.
 
         Raises:
             SpikecError: the frames do not fit the network or are not finite.
@@ -144,14 +164,16 @@ class Host:
         parts = network.split(self._record(frames)[1])
         return {layer.source: layer.shape.to_axes(parts[layer.name]) for layer in network.spiking}
 
-    def _record(self, frames: npt.ArrayLike) -> tuple[npt.NDArray[np.uint8], ir.Floats]:
+    def _record(self, frames: npt.ArrayLike) -> tuple[npt.NDArray[np.uint8], Cells]:
         """Spikes and membranes of all spiking layers, rows ``[T, neurons]``."""
         network = self._plan.network
         given = _shaped(network, frames)
         neurons = sum(layer.shape.size for layer in network.spiking)
         outputs = np.empty((len(given), network.output.shape.size), np.uint8)
         spikes = np.empty((len(given), neurons), np.uint8)
-        membranes = np.empty((len(given), neurons), np.float32)
+        membranes: Cells = np.empty((len(given), neurons), np.float32)
+        if network.numbers == "int8":
+            membranes = membranes.view(np.int32)
         self._drive(given, outputs, spikes, membranes)
         return spikes, membranes
 
@@ -160,7 +182,7 @@ class Host:
         frames: ir.Floats,
         spikes: npt.NDArray[np.uint8],
         layer_spikes: npt.NDArray[np.uint8] | None,
-        membranes: ir.Floats | None,
+        membranes: Cells | None,
     ) -> None:
         """Runs the network over frames that have its shape and fills the arrays that are given."""
         status = self._library.spk_drive_frames(
@@ -176,6 +198,8 @@ class Host:
         )
         if status == _NOT_FINITE:
             raise SpikecError(_FINITE)
+        if status == _OUT_OF_RANGE:
+            raise SpikecError(_range(self._plan.network))
         if status:
             raise SpikecError(f"the compiled network refused its input: {_STATUS[status]}.")
 
@@ -189,7 +213,20 @@ def checked_frames(network: ir.Network, frames: npt.ArrayLike) -> ir.Floats:
     given = _shaped(network, frames)
     if not np.isfinite(given).all():
         raise SpikecError(_FINITE)
+    if network.input_max is not None:
+        whole = network.numbers == "f32" or (given == np.rint(given)).all()
+        if not whole or given.min(initial=0) < 0 or given.max(initial=0) > network.input_max:
+            raise SpikecError(_range(network))
     return given
+
+
+def _range(network: ir.Network) -> str:
+    """What is said of a value outside the range that a network was compiled for."""
+    numbers = "whole numbers" if network.numbers == "int8" else "numbers"
+    return (
+        f"frames hold values that are not {numbers} from 0 to {network.input_max}, for which this "
+        "network was compiled; give such counts, or compile it with another input_max."
+    )
 
 
 def _shaped(network: ir.Network, frames: npt.ArrayLike) -> ir.Floats:
@@ -243,9 +280,9 @@ def active_inputs(network: ir.Network, frames: npt.ArrayLike) -> Active:
     return Active(entries, offsets)
 
 
-def _graded(layer: ir.Leaky, spikes: npt.NDArray[np.uint8]) -> npt.NDArray[np.generic]:
+def _graded(layer: ir.Spiking, spikes: npt.NDArray[np.uint8]) -> npt.NDArray[np.generic]:
     """Spikes ``[T, size]`` of 0 or 1 as snnTorch hands them on: times their grade, if any."""
-    if layer.unit_spikes:
+    if np.all(layer.grade == 1.0):
         return spikes
     shape = layer.shape
     return spikes.reshape(len(spikes), shape.height, shape.width, shape.channels) * layer.grade

@@ -4,6 +4,9 @@
 Everything after the importers works on these classes and on nothing of torch. Arrays are float32
 and in *memory order*: maps are ``[y, x, c]`` (channel last), convolution weights
 ``[ky, kx, ic, oc]``, linear weights ``[in, out]``, so that one spike adds one contiguous row.
+
+A network in whole numbers, which ``passes/quantize.py`` makes, has int8 weights without biases,
+``AvgPool2d`` whose divisors are 1, ``IntegerLeaky`` neurons and no ``Affine``.
 """
 
 from __future__ import annotations
@@ -15,8 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float32]
+Integers: TypeAlias = npt.NDArray[np.int32]
+Weights: TypeAlias = Floats | npt.NDArray[np.int8]
 Scalar = TypeVar("Scalar", bound=np.generic)
 ResetMechanism: TypeAlias = Literal["subtract", "zero", "none"]
+Numbers: TypeAlias = Literal["f32", "int8"]
 
 INPUT = "input"
 """The name under which layers refer to the network's input."""
@@ -84,7 +90,7 @@ class Conv2d(Node):
     ``padding`` is (top, left); at the bottom and right, what the output's size asks for.
     """
 
-    weight: Floats
+    weight: Weights
     bias: Floats
     stride: tuple[int, int]
     padding: tuple[int, int]
@@ -96,7 +102,7 @@ class Conv2d(Node):
 class Linear(Node):
     """Fully connected layer, ``torch.nn.Linear``: ``weight [in, out]``, ``bias [out]``."""
 
-    weight: Floats
+    weight: Weights
     bias: Floats
 
 
@@ -158,7 +164,35 @@ class Leaky(Node):
         return bool(np.all(self.grade == 1.0))
 
 
-Layer: TypeAlias = Conv2d | Linear | MaxPool2d | AvgPool2d | Affine | Flatten | Leaky
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class IntegerLeaky(Node):
+    """``Leaky`` neurons in whole numbers; see ``docs/numbers.md`` for what they compute.
+
+    ``decay`` (a step's, times 2**15), ``threshold`` and ``bias`` are ``[1, 1, 1]``, ``[1, 1, c]``
+    or ``[y, x, c]``; a current is added times 2**``shift``. The membrane has ``bits`` bits, which
+    its bound fits; one count of it is worth ``unit`` of the network's own membrane, ``[1, 1, 1]``,
+    ``[1, 1, c]`` or ``[y, x, c]``. A spike counts 1: its size, ``grade``, is in the weights of what
+    reads it.
+    """
+
+    decay: Integers
+    threshold: Integers
+    bias: Integers
+    shift: int
+    bits: Literal[16, 32]
+    unit: Floats
+    grade: Floats
+    reset: ResetMechanism
+    reset_delay: bool
+
+    @property
+    def unit_spikes(self) -> bool:
+        """A list of positions says it all."""
+        return True
+
+
+Spiking: TypeAlias = Leaky | IntegerLeaky
+Layer: TypeAlias = Conv2d | Linear | MaxPool2d | AvgPool2d | Affine | Flatten | Spiking
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -166,17 +200,25 @@ class Network:
     """A feed-forward network: layers in an order that can be run, so far each reading one other.
 
     ``source`` and ``sha256`` say what it was made from; they are printed in the generated files.
+    ``input_max`` declares the range of every input value, 0 to that; None: any number. What is
+    proven of a network is proven for that range, and the generated C refuses other values.
     """
 
     input: Shape
     layers: tuple[Layer, ...]
     source: str
     sha256: str
+    input_max: int | None = None
 
     @property
-    def spiking(self) -> tuple[Leaky, ...]:
+    def spiking(self) -> tuple[Spiking, ...]:
         """The spiking layers, first to last: what a trace shows."""
-        return tuple(layer for layer in self.layers if isinstance(layer, Leaky))
+        return tuple(layer for layer in self.layers if isinstance(layer, Spiking))
+
+    @property
+    def numbers(self) -> Numbers:
+        """The format of weights and membranes."""
+        return "int8" if any(isinstance(layer, IntegerLeaky) for layer in self.layers) else "f32"
 
     @property
     def output(self) -> Layer:
@@ -214,7 +256,11 @@ def memory_parameter(values: npt.NDArray[np.generic], shape: Shape) -> Floats:
     if values.size == 1:
         return np.asarray(values, np.float32).reshape(1, 1, 1)
     full = np.broadcast_to(np.asarray(values, dtype=np.float32), shape.axes)
-    maps = np.ascontiguousarray(shape.to_memory(full), dtype=np.float32)
+    return smallest(np.ascontiguousarray(shape.to_memory(full), dtype=np.float32))
+
+
+def smallest(maps: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    """Values ``[y, x, c]`` as ``[1, 1, 1]`` or ``[1, 1, c]`` where these say the same."""
     if np.all(maps == maps[0, 0, 0]):
         return maps[:1, :1, :1]
     if np.all(maps == maps[0, 0]):

@@ -19,6 +19,8 @@ from spikec.passes import choose
 from spikec.passes.crop import crop
 from spikec.passes.fold import fold
 from spikec.passes.plan import Plan, plan
+from spikec.passes.quantize import quantize
+from spikec.soundness import LARGEST_INPUT
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,18 +79,27 @@ class Model:
         numbers: str,
         kernels: str = "auto",
         calibration: Sequence[npt.ArrayLike] | None = None,
+        input_max: int | None = None,
     ) -> Model:
         """Runs the passes over ``network``; the arguments are those of ``spikec.compile``.
 
         Raises:
-            SpikecError: ``name`` is no C identifier, ``numbers`` no supported format, ``kernels``
-                no supported choice, or ``calibration`` does not fit the network.
+            SpikecError: ``name`` is no C identifier, ``numbers`` no supported format or not one
+                for this network, ``kernels`` no supported choice, ``calibration`` does not fit
+                the network, or ``input_max`` is out of range or beyond what the network declares.
         """
         emit_c.check_name(name)
-        if numbers != "f32":
-            raise SpikecError(f"numbers={numbers!r} is not supported yet; use numbers='f32'.")
-        folded = crop(fold(network))
-        return cls(name, plan(folded, _kernels(folded, kernels, calibration)))
+        folded = crop(fold(declared(network, input_max)))
+        if numbers == "f32":
+            return cls(name, plan(folded, _kernels(folded, kernels, calibration)))
+        if numbers != "int8":
+            raise SpikecError(f"numbers={numbers!r} is not supported; use 'f32' or 'int8'.")
+        if kernels == "dense" or calibration is not None:
+            raise SpikecError(
+                "numbers='int8' has event-driven kernels only, so there is nothing to choose; "
+                "leave kernels and calibration out, or use numbers='f32'."
+            )
+        return cls(name, plan(quantize(folded)))
 
     @property
     def network(self) -> ir.Network:
@@ -179,6 +190,25 @@ class Model:
             self.plan.state_bytes,
             layers,
         )
+
+
+def declared(network: ir.Network, input_max: int | None) -> ir.Network:
+    """The network with its inputs declared to be within 0 and ``input_max``; None: as it is.
+
+    Raises:
+        SpikecError: ``input_max`` is out of range, or more than the network declares already.
+    """
+    if input_max is None:
+        return network
+    if not 0 < input_max <= LARGEST_INPUT:
+        raise SpikecError(f"input_max={input_max} is not within 1 and {LARGEST_INPUT:,}.")
+    if network.input_max is not None and input_max > network.input_max:
+        raise SpikecError(
+            f"input_max={input_max} is more than the {network.input_max} that the network file "
+            "was made for; what was pruned was proven for that range only. Prune it again with "
+            "the larger one."
+        )
+    return dataclasses.replace(network, input_max=input_max)
 
 
 def _kernels(

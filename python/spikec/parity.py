@@ -144,6 +144,7 @@ def compare(
     margin = np.inf
     before = max((len(values) for values in theirs.values()), default=0)
     for layer in network.spiking:
+        assert isinstance(layer, ir.Leaky), "snnTorch computes with floats"
         name = layer.source
         for what, found in (("ours", ours), ("snnTorch's", theirs), ("membranes", their_membranes)):
             if name not in found:

@@ -17,6 +17,8 @@ from spikec import ir
 
 LARGEST = 1 << 28
 """Values in one layer, a gigabyte of floats: far beyond a microcontroller, and beyond C's enum."""
+LARGEST_INPUT = 0x7FFF
+"""The largest input value that a network can declare."""
 LONGEST = 0xFFFF
 """Rows, columns, taps or steps of a window, which tables hold in 16 bits."""
 _LONGEST_TEXT = 1000
@@ -35,6 +37,8 @@ def fault(network: ir.Network) -> str:
             return "a source is too long, or holds characters that cannot be printed"
     if not re.fullmatch("[0-9a-f]{64}", network.sha256):
         return "sha256 is not 64 hexadecimal digits"
+    if network.input_max is not None and not 0 < network.input_max <= LARGEST_INPUT:
+        return f"its declared largest input is not within 1 and {LARGEST_INPUT:,}"
     before_name, before = ir.INPUT, network.input
     names = set()
     found = _size_fault(before)
@@ -106,6 +110,8 @@ def _layer_fault(layer: ir.Layer, before: ir.Shape) -> str:
             return ""
         case ir.Leaky():
             return _leaky_fault(layer, before)
+        case ir.IntegerLeaky():
+            return "is of a network in whole numbers, which is made when a network is compiled"
         case _:
             assert_never(layer)
 
@@ -205,7 +211,7 @@ def _end_fault(network: ir.Network) -> str:
     if not network.spiking:
         return "it has no spiking layer"
     for layer in reversed(network.layers):
-        if isinstance(layer, ir.Leaky):
+        if isinstance(layer, ir.Spiking):
             break
         units = isinstance(layer, ir.MaxPool2d) and network.spiking[-1].unit_spikes
         if not units and not isinstance(layer, ir.Flatten):

@@ -42,7 +42,8 @@ static spk_status fake_step_observed(void *state, const spk_active *active, size
     s->hidden[to] = fake_beta * s->hidden[to] + current - reset;
     if (s->hidden[to] > 1.0f) s->hidden_spikes[hidden++] = (uint16_t)to;
   }
-  spk_observe(observer, context, 1, FAKE_HIDDEN, 0, hidden, 2, s->hidden_spikes, s->hidden);
+  spk_observe(observer, context, 1, FAKE_HIDDEN, 0, hidden, 2, s->hidden_spikes, s->hidden,
+              SPK_F32);
   uint32_t out = 0;
   for (uint32_t to = 0; to < FAKE_OUTPUTS; to++) {
     float current = -0.02f;
@@ -52,7 +53,7 @@ static spk_status fake_step_observed(void *state, const spk_active *active, size
     spikes[to] = s->out[to] > 1.0f;
     if (spikes[to]) s->out_spikes[out++] = to;
   }
-  spk_observe(observer, context, 2, FAKE_OUTPUTS, 1, out, 4, s->out_spikes, s->out);
+  spk_observe(observer, context, 2, FAKE_OUTPUTS, 1, out, 4, s->out_spikes, s->out, SPK_F32);
   return SPK_OK;
 }
 

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from spikec import ir, reference
+from spikec.model import Model
 
 STEPS = 10
 MAP = (2, 7, 6)
@@ -64,7 +65,10 @@ class Case:
     ``size`` scales weights and thresholds, ``steps`` is the recording's length. A ``wide`` network
     is for the host alone: it does not fit a microcontroller. On a ``grid`` inputs and weights are
     multiples of 1/4, so that membranes lie exactly on the threshold now and then. ``kernels`` is
-    which kind convolutions and linear layers get.
+    which kind convolutions and linear layers get. ``numbers`` is the format of weights and
+    membranes, ``most`` the largest input that the network declares, and ``driven`` how many steps
+    at the end push one neuron of the first layer as high as it goes, and then as low. A row for
+    ``both`` is one of float32 that stands in the table in whole numbers once more.
     """
 
     name: str
@@ -75,6 +79,10 @@ class Case:
     wide: bool = False
     grid: bool = False
     kernels: str = "event"
+    numbers: ir.Numbers = "f32"
+    most: int | None = None
+    driven: int = 0
+    both: bool = False
 
 
 def case(name: str, axes: Axes, *layers: Grow, **options: Any) -> Case:
@@ -90,6 +98,7 @@ def conv(
     dilation: Both = 1,
     groups: int = 1,
     mean: float = 0.1,
+    deviation: float = 0.6,
 ) -> Grow:
     """A convolution with random weights around ``mean``."""
 
@@ -103,8 +112,8 @@ def conv(
         weight = (*kernels, before.channels // groups, channels)
         return ir.Conv2d(
             **draft.node("conv", out[0], out[1], channels, False),
-            weight=_normal(draft.rng, weight, mean, 0.6),
-            bias=_normal(draft.rng, (channels,), 0.0, 0.2),
+            weight=_normal(draft.rng, weight, mean, deviation),
+            bias=_normal(draft.rng, (channels,), 0.0, 0.2 if deviation else 0.0),
             stride=strides,
             padding=paddings,
             dilation=dilations,
@@ -114,13 +123,13 @@ def conv(
     return grow
 
 
-def linear(outputs: int) -> Grow:
-    """A fully connected layer with random weights."""
+def linear(outputs: int, mean: float = 0.1) -> Grow:
+    """A fully connected layer with random weights around ``mean``."""
 
     def grow(draft: Draft) -> ir.Layer:
         return ir.Linear(
             **draft.node("linear", 1, 1, outputs, True),
-            weight=_normal(draft.rng, (draft.shape.size, outputs), 0.1, 0.6),
+            weight=_normal(draft.rng, (draft.shape.size, outputs), mean, 0.6),
             bias=_normal(draft.rng, (outputs,), 0.0, 0.2),
         )
 
@@ -218,17 +227,22 @@ def leaky(
     reset: ir.ResetMechanism = "subtract",
     delay: bool = True,
     beta: str | float = 0.9,
-    threshold: str | float = 1.0,
+    threshold: str | float | tuple[float, ...] = 1.0,
     grade: str | float = 1.0,
 ) -> Grow:
-    """Neurons; a parameter is a number, or random values one a CHANNEL or one a NEURON."""
+    """Neurons; a parameter is a number, or random values one a CHANNEL or one a NEURON.
+
+    Or it is several numbers, one a channel in turn.
+    """
 
     def grow(draft: Draft) -> ir.Layer:
         shape = draft.shape
 
-        def parameter(value: str | float, low: float, high: float) -> ir.Floats:
+        def parameter(value: str | float | tuple[float, ...], low: float, high: float) -> ir.Floats:
             if isinstance(value, float):
                 return np.full((1, 1, 1), value, np.float32)
+            if isinstance(value, tuple):
+                return np.resize(np.array(value, np.float32), (1, 1, shape.channels))
             axes = {
                 SCALAR: (1, 1, 1),
                 CHANNEL: (1, 1, shape.channels),
@@ -259,10 +273,11 @@ def _resets(reset: ir.ResetMechanism, delay: bool) -> Case:
         *(linear(9), leaky(reset, delay, NEURON, 0.7)),
         *(linear(6), leaky(reset, delay, 0.6, NEURON)),
         *(linear(4), leaky(reset, delay, SCALAR, SCALAR)),
+        both=reset != "none",
     )
 
 
-CASES: tuple[Case, ...] = (
+_FLOATS = (
     case("linear layers", (11,), linear(9), leaky(), linear(33), leaky(), linear(1), leaky()),
     case("a current through two linear layers", (8,), linear(7), linear(6), leaky()),
     _resets("subtract", True),
@@ -274,12 +289,12 @@ CASES: tuple[Case, ...] = (
     case("parameters of neurons on a map, pooled or not", MAP,
          conv(4, 2), leaky(beta=NEURON, threshold=CHANNEL),
          conv(4, 2), maxpool((2, 1)), leaky(beta=CHANNEL, threshold=NEURON),
-         conv(3, 1), leaky(beta=NEURON, threshold=NEURON)),
+         conv(3, 1), leaky(beta=NEURON, threshold=NEURON), both=True),
     case("more channels than a block of neurons", MAP,
          conv(40, 3, 2), leaky(threshold=CHANNEL), conv(32, 1), leaky("zero", False)),
     case("four neurons at a time: pooled by 2, by (2, 1), by (2, 3); three left over", (2, 17, 16),
          conv(8, 2), maxpool(2), leaky(), conv(4, 1), maxpool((2, 1)), leaky(),
-         conv(12, (1, 2)), maxpool((2, 3)), leaky(), linear(7), leaky()),
+         conv(12, (1, 2)), maxpool((2, 3)), leaky(), linear(7), leaky(), both=True),
     case("four neurons at a time: on the threshold", MAP,
          conv(4, 2), maxpool(2), leaky(beta=1.0), conv(8, (2, 1)), maxpool((1, 2)),
          leaky(beta=0.5), linear(13), leaky(beta=1.0), grid=True),
@@ -294,15 +309,15 @@ CASES: tuple[Case, ...] = (
     case("strides larger than the kernel", (1, 11, 12),
          conv(4, 2, 3), leaky(), conv(4, (1, 2), (2, 3)), leaky()),
     case("padding (2, 1); larger than the kernel", MAP,
-         conv(4, 3, 1, (2, 1)), leaky(), conv(4, 2, 3, 4), leaky()),
+         conv(4, 3, 1, (2, 1)), leaky(), conv(4, 2, 3, 4), leaky(), both=True),
     case("dilation 2; (1, 3) and padded", MAP,
          conv(4, 3, dilation=2), leaky(), conv(4, 2, padding=(0, 2), dilation=(1, 3)), leaky()),
     case("dilation with a stride", (2, 10, 9),
-         conv(4, 3, 2, 2, 2), leaky(), conv(4, (3, 2), (2, 3), 3, (3, 2)), leaky()),
+         conv(4, 3, 2, 2, 2), leaky(), conv(4, (3, 2), (2, 3), 3, (3, 2)), leaky(), both=True),
     case("groups", (4, 6, 5),
-         conv(6, 3, groups=2), leaky(), conv(9, 2, padding=1, groups=3), leaky()),
+         conv(6, 3, groups=2), leaky(), conv(9, 2, padding=1, groups=3), leaky(), both=True),
     case("one channel a group, dilated and strided", (3, 8, 7),
-         conv(6, 2, groups=3, dilation=2), leaky(), conv(6, 3, 2, 1, groups=6), leaky()),
+         conv(6, 2, groups=3, dilation=2), leaky(), conv(6, 3, 2, 1, groups=6), leaky(), both=True),
     case("a current through two convolutions", MAP, conv(4, 3), conv(5, 2, padding=1), leaky()),
     case("one column, one row", (3, 7, 1),
          conv(4, (3, 1)), leaky(), conv(3, (5, 1), padding=(1, 0)), leaky()),
@@ -313,13 +328,13 @@ CASES: tuple[Case, ...] = (
          conv(4, 2), leaky(grade=NEURON), maxpool(2), conv(4, 2), leaky(), linear(4), leaky()),
     case("fused pooling with a remainder, of (3, 2) and of (1, 3)", (2, 9, 10),
          conv(4, 2), maxpool((3, 2)), leaky(), conv(6, 2, padding=2), maxpool((1, 3)),
-         leaky("zero")),
+         leaky("zero"), both=True),
     case("pooling on its own: overlapping, then with gaps", (2, 9, 10),
          conv(4, 2), maxpool(3, 1), leaky(), conv(4, 2), maxpool(2, (2, 3)), leaky()),
     case("pooling on its own: padded, dilated, clipped", (2, 9, 10),
          conv(4, 2), maxpool(2, padding=1), leaky(),
          conv(4, 2), maxpool(2, 1, 1, (1, 2)), leaky(),
-         conv(4, 2), maxpool(3, 2, clipped=True), leaky()),
+         conv(4, 2), maxpool(3, 2, clipped=True), leaky(), both=True),
     case("pooling twice, then into a convolution", MAP,
          conv(4, 2), maxpool(2, 1), maxpool(2), conv(4, 2), leaky()),
     case("spikes pooled: overlapping, padded", MAP,
@@ -329,10 +344,12 @@ CASES: tuple[Case, ...] = (
          conv(4, 2), leaky(), maxpool(2, 1, 0, (3, 2)), conv(4, 1), leaky(),
          maxpool(2, clipped=True)),
     case("averages of currents, overlapping and padded", MAP,
-         conv(4, 2), avgpool((3, 2), (1, 2)), leaky(), conv(4, 2), avgpool(3, 2, 1), leaky()),
+         conv(4, 2), avgpool((3, 2), (1, 2)), leaky(), conv(4, 2), avgpool(3, 2, 1), leaky(),
+         both=True),
     case("averages of spikes, of graded spikes and of the input", MAP,
          avgpool(2, 1), conv(4, 2), leaky(), avgpool(2, 1), conv(4, 1), leaky(grade=CHANNEL),
-         avgpool(2), linear(4), leaky()),
+         avgpool(2), linear(4), leaky(), both=True),
+    case("a declared range of inputs", MAP, conv(4, 2), leaky(), most=9),
     case("the input pooled", MAP, maxpool((2, 1)), conv(4, 2), leaky()),
     case("batch norm of the input and of spikes", MAP,
          affine(), conv(4, 2), leaky(), affine(), conv(4, 2), leaky()),
@@ -348,10 +365,10 @@ CASES: tuple[Case, ...] = (
          size=2.0**-130),
     case("a layer of more than 65,536 neurons", (1, 58, 58),
          conv(20, 1), leaky(beta=CHANNEL), maxpool(2), conv(3, 3, 2), leaky(),
-         steps=4, wide=True),
+         steps=4, wide=True, both=True),
     case("collecting: odd and even maps, 12 and 68 channels", (2, 12, 11),
          conv(8, 3), leaky(), conv(12, 4), leaky(), conv(68, (5, 4)), maxpool(2), leaky(),
-         linear(5), leaky()),
+         linear(5), leaky(), both=True),
     case("collecting: stride and padding, 16 and 36 channels", (2, 11, 12),
          conv(16, 3, padding=1), leaky(), conv(36, 3, 2, 1), leaky(),
          conv(4, (2, 3), (1, 2), (2, 1)), leaky()),
@@ -398,6 +415,69 @@ CASES: tuple[Case, ...] = (
          size=2.0**-130, kernels="dense"),
 )  # fmt: skip
 
+_WHOLE = (
+    case("linear layers of odd and of even sizes", (11,),
+         linear(9), leaky(), linear(32), leaky(beta=CHANNEL), linear(3), leaky(beta=0.5),
+         linear(20), leaky(), most=20),
+    case("inputs of 0 and 1; decays of nearly 1", MAP,
+         conv(8, 2), leaky("none", beta=0.9999), conv(5, 3, 2), leaky(beta=0.9999), linear(12),
+         leaky("zero", beta=0.9999), most=1),
+    case("inputs up to 32,767", (11,), linear(9), leaky(beta=0.5), linear(8), leaky(), most=32767),
+    case("four and eight channels a group, dilated and strided", (4, 8, 7),
+         conv(8, 3, groups=2), leaky(), conv(16, 2, padding=1, groups=2), leaky(),
+         conv(32, 3, 2, 2, 2, groups=8), leaky(), most=9),
+    case("neurons first, neurons on neurons, thresholds of 0 and below, pooled or not", MAP,
+         leaky(threshold=0.5, beta=0.0), leaky(threshold=0.0, beta=0.0), leaky(threshold=1.4),
+         conv(4, 2, mean=-1.0), maxpool(2), leaky(threshold=-0.1), conv(8, 1, mean=-0.3),
+         leaky("zero", beta=0.5, threshold=0.0), linear(6, mean=-0.1),
+         leaky("subtract", False, threshold=-0.2)),
+    case("averages over windows that the edge cuts: neurons of their own threshold and bias", MAP,
+         conv(4, 2), avgpool(3, 2, 1), leaky(), flatten(), linear(9), leaky()),
+    case("membranes exactly on the threshold, pooled or not", MAP,
+         leaky(beta=0.5), leaky("subtract", False, 0.5), maxpool(2), leaky("zero", False, 0.97),
+         leaky("none", beta=0.97), most=7),
+    case("membranes exactly on the threshold, four neurons at a time", MAP,
+         conv(4, 1, mean=1.0, deviation=0.0), leaky(beta=0.99, threshold=(2.0, 3.0)),
+         conv(8, 1, mean=1.0, deviation=0.0), leaky(beta=0.5, threshold=(2.0, 4.0))),
+    case("membranes of 16 bits at their bounds", (30,),
+         linear(8), leaky("none"), linear(8), leaky(), driven=50),
+    case("membranes of 32 bits at their bounds", (30,),
+         linear(8), leaky("none"), linear(8), leaky(), most=20000, driven=50),
+    case("currents of 32 bits, of eight channels and of five, pooled or not", (3, 9, 8),
+         conv(8, 3), maxpool(2), leaky(), conv(5, 2), leaky("subtract", False), most=255),
+    case("currents of 32 bits, averaged and pooled on their own", (3, 9, 8),
+         avgpool(2, 1), conv(5, 3, 1, 1), avgpool(2, 1), maxpool(3, 1), leaky("zero"),
+         avgpool(2), linear(6), leaky(), most=255),
+    case("currents of 32 bits, of linear layers", (60,),
+         linear(420), leaky(beta=CHANNEL, threshold=CHANNEL), linear(10, mean=4.0), leaky(),
+         most=255),
+    case("currents of 32 bits, of averages, into a linear layer", (2, 7, 6),
+         avgpool(2, 1), flatten(), linear(12), leaky(beta=0.5), linear(5), leaky(), most=255),
+    case("currents of 32 bits, of a convolution that reads spikes", MAP,
+         conv(64, 2), leaky(), conv(6, 3, mean=2.0), leaky("zero", False), steps=6),
+    case("bands of 16 bits, of a list of inputs and of spikes, pooled and not", (2, 40, 20),
+         conv(12, 3), leaky(), conv(16, (5, 3), padding=(2, 1), dilation=(1, 2)), maxpool(2),
+         leaky(beta=0.5), linear(3), leaky(), steps=3),
+    case("bands of 16 bits: stride and padding, a row more than the pooling reads", (1, 75, 12),
+         conv(20, (5, 3), (2, 1), (3, 1)), leaky(beta=0.5), conv(22, 3, 1, (2, 0)),
+         maxpool((3, 2)), leaky("subtract", False), linear(3), leaky(), steps=3),
+    case("bands of 32 bits", (1, 30, 28),
+         conv(6, 3), leaky(threshold=99.0), conv(8, 9, 1, 4, mean=2.0), leaky(beta=0.0),
+         steps=3, most=255),
+)  # fmt: skip
+
+
+def _in_whole_numbers(row: Case) -> Case:
+    """A row of float32 once more, in whole numbers."""
+    name, most = f"int8: {row.name}", row.most or 3
+    steps = 2 if row.wide else row.steps
+    return dataclasses.replace(row, name=name, numbers="int8", most=most, steps=steps)
+
+
+CASES: tuple[Case, ...] = (
+    *_FLOATS, *map(_in_whole_numbers, (*(row for row in _FLOATS if row.both), *_WHOLE))
+)  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Drawn:
@@ -410,7 +490,8 @@ class Drawn:
 def draw(row: Case) -> Drawn:
     """Gives a row its weights and its frames; the same row, the same bits.
 
-    Weights are scaled, layer by layer, until every layer of neurons spikes now and then.
+    Weights are scaled, layer by layer, until every layer of neurons spikes now and then. Of a row
+    in whole numbers the network is still the one before that; ``model`` quantises it.
 
     Raises:
         ValueError: a layer's neurons cannot be brought to spike now and then, or no membrane lies
@@ -420,8 +501,11 @@ def draw(row: Case) -> Drawn:
     rng = np.random.default_rng(int(digest[:8], 16))
     channels, height, width = row.axes if len(row.axes) == 3 else (row.axes[0], 1, 1)
     shape = ir.Shape(height, width, channels, len(row.axes) == 1)
-    frames = _frames(rng, row.steps, shape)
-    frames = _on_grid(frames) if row.grid else frames
+    if row.most is None:
+        frames = _frames(rng, row.steps, shape)
+        frames = _on_grid(frames) if row.grid else frames
+    else:
+        frames = _counts(rng, row.steps, shape, row.most)
     layers: tuple[ir.Layer, ...] = ()
     for grow in row.layers:
         layer = grow(Draft(layers, shape, rng))
@@ -432,7 +516,16 @@ def draw(row: Case) -> Drawn:
             layers = _lively(row, shape, layers, frames)
             if row.grid:
                 _check_ties(row, shape, layers, frames)
-    return Drawn(ir.Network(shape, layers, f"kernel case {row.name!r}", digest), frames)
+    if row.driven:
+        frames = np.concatenate([frames, _extremes(row, layers[0], shape)])
+    return Drawn(ir.Network(shape, layers, f"kernel case {row.name!r}", digest, row.most), frames)
+
+
+def model(row: Case, drawn: Drawn, name: str) -> Model:
+    """The row's network, compiled."""
+    if row.numbers == "int8":
+        return Model.of(drawn.network, name, "int8")
+    return Model.of(drawn.network, name, "f32", row.kernels)
 
 
 def _lively(
@@ -501,6 +594,43 @@ def _frames(rng: np.random.Generator, steps: int, shape: ir.Shape) -> ir.Floats:
         lambda: np.eye(1, shape.size).reshape(axes),
     )
     return np.stack([kinds[t % len(kinds)]() for t in range(steps)]).astype(np.float32)
+
+
+def _counts(rng: np.random.Generator, steps: int, shape: ir.Shape, most: int) -> ir.Floats:
+    """Frames ``[T, H, W, C]`` of counts up to ``most``: sparse and dense, empty ones and full."""
+    axes = (shape.height, shape.width, shape.channels)
+    kinds = (
+        lambda: rng.poisson(0.3, axes),
+        lambda: rng.integers(0, most, axes, endpoint=True) * (rng.random(axes) < 0.3),
+        lambda: rng.poisson(0.05, axes),
+        lambda: np.zeros(axes),
+        lambda: np.ones(axes),
+        lambda: rng.poisson(1.5, axes),
+        lambda: np.full(axes, most),
+        lambda: np.zeros(axes),
+        lambda: np.eye(1, shape.size, shape.size - 1).reshape(axes) * most,
+        lambda: np.eye(1, shape.size).reshape(axes),
+    )
+    made = [np.minimum(kinds[t % len(kinds)](), most) for t in range(steps)]
+    return np.stack(made).astype(np.float32)
+
+
+def _extremes(row: Case, layer: ir.Layer, shape: ir.Shape) -> ir.Floats:
+    """Frames ``[T, H, W, C]`` that push one neuron behind ``layer`` as high as it goes, then down.
+
+    It is the one that the largest weights reach.
+    """
+    assert isinstance(layer, ir.Conv2d | ir.Linear)
+    axes = (shape.height, shape.width, shape.channels)
+    each = np.eye(shape.size, dtype=np.float64).reshape(shape.size, *axes)
+    reach = reference.weigh(layer, layer.weight.astype(np.float64), np.zeros(len(layer.bias)), each)
+    reach = reach.reshape(shape.size, -1)  # [input, output]
+    most = np.float32(row.most or 0)
+    frames = []
+    for sign in (1, -1):
+        used = np.maximum(sign * reach, 0)
+        frames.append((used[:, used.sum(axis=0).argmax()] > 0).reshape(axes) * most)
+    return np.repeat(np.stack(frames).astype(np.float32), row.driven, axis=0)
 
 
 def _pair(value: Both) -> tuple[int, int]:

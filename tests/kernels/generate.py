@@ -19,13 +19,16 @@ from tests.kernels import cases
 WIDTH = 98
 BROKEN = ("membrane", "output", "spike")
 """Which kinds of expected value are made wrong on purpose, one in a file of its own."""
+INTEGER = "integer"
+"""And a membrane of the first network in whole numbers."""
 
 
 def main(arguments: list[str]) -> int:
     """Writes what is included and what is compiled into two folders, and the cases into files.
 
-    ``every.c`` has every case, ``narrow.c`` those that a microcontroller can hold,
-    ``broken_KIND.c`` the first case with one expected value wrong.
+    ``every.c`` has every case, ``narrow.c`` those of float32 that a microcontroller can hold and
+    ``narrow_integer.c`` those in whole numbers; ``broken_KIND.c`` has the first case with one
+    expected value wrong, ``broken_integer.c`` the first in whole numbers.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     for what in ("headers", "sources", "cases"):
@@ -34,7 +37,7 @@ def main(arguments: list[str]) -> int:
     written: list[Vectors] = []
     for number, row in enumerate(cases.CASES):
         drawn = cases.draw(row)
-        model = Model.of(drawn.network, f"case{number:02}", "f32", row.kernels)
+        model = cases.model(row, drawn, f"case{number:02}")
         for name, text in emit_c.emit(model.plan, model.name).items():
             if name.endswith(".c"):
                 write(options.sources / name, text)
@@ -42,12 +45,14 @@ def main(arguments: list[str]) -> int:
             if name.endswith(".h") or name == f"{model.name}.c":
                 write(options.headers / name, text)
         written.append(Vectors(row, model.name, vectors(model, drawn.frames, None)))
-        if number == 0:
-            for kind in BROKEN:
-                one = Vectors(row, model.name, vectors(model, drawn.frames, kind))
-                write(options.cases / f"broken_{kind}.c", whole([one]))
+        first = [earlier.row.numbers for earlier in written].count(row.numbers) == 1
+        for kind in (BROKEN if row.numbers == "f32" else (INTEGER,)) if first else ():
+            one = Vectors(row, model.name, vectors(model, drawn.frames, kind))
+            write(options.cases / f"broken_{kind}.c", whole([one]))
     write(options.cases / "every.c", whole(written))
-    write(options.cases / "narrow.c", whole([one for one in written if not one.row.wide]))
+    for name, numbers in (("narrow", "f32"), ("narrow_integer", "int8")):
+        held = [v for v in written if not v.row.wide and v.row.numbers == numbers]
+        write(options.cases / f"{name}.c", whole(held))
     return 0
 
 
@@ -73,15 +78,18 @@ def vectors(model: Model, frames: ir.Floats, broken: str | None) -> str:
     offsets = np.searchsorted(step, np.arange(steps + 1))
     outputs = (trace.values[network.output.name].reshape(steps, -1) != 0).astype(np.uint8)
     spikes = rows([trace.spikes[layer.name] for layer in network.spiking])
-    membranes = rows([trace.membranes[layer.name] for layer in network.spiking]).view(np.uint32)
+    # The bits of a float32 or an int32; whether integers fit, the table's test says.
+    cell = np.float32 if network.numbers == "f32" else np.int32
+    membranes = rows([trace.membranes[layer.name].astype(cell) for layer in network.spiking])
+    bits = membranes.view(np.uint32)
     first = -network.spiking[-1].shape.size
     match broken:
         case "output":
             outputs[steps - 2, 0] ^= 1
         case "spike":
             spikes[steps - 2, first] ^= 1
-        case "membrane":
-            membranes[steps - 2, first] ^= np.uint32(1)
+        case "membrane" | "integer":
+            bits[steps - 2, first] ^= np.uint32(1)
     name = model.name
     active = (
         f"{{{at}, {emit_tables.float_literal(value)}}}"
@@ -94,7 +102,7 @@ def vectors(model: Model, frames: ir.Floats, broken: str | None) -> str:
             array("spk_active", f"active_of_{name}", active),
             array("uint8_t", f"outputs_of_{name}", map(str, outputs.ravel())),
             array("uint8_t", f"spikes_of_{name}", map(str, spikes.ravel())),
-            array("uint32_t", f"membranes_of_{name}", (f"{bits:#x}" for bits in membranes.ravel())),
+            array("uint32_t", f"membranes_of_{name}", (f"{each:#x}" for each in bits.ravel())),
         )
     )
 
@@ -120,8 +128,9 @@ def whole(written: list[Vectors]) -> str:
     body = "\n".join(v.text for v in written)
     entries = "\n".join(
         f'  {{"{v.row.name}", &{v.symbol}_model, {{&first_of_{v.symbol}, &second_of_{v.symbol}}},\n'
-        f"   {v.row.steps}, offsets_of_{v.symbol}, active_of_{v.symbol},\n"
-        f"   outputs_of_{v.symbol}, spikes_of_{v.symbol}, membranes_of_{v.symbol}}},"
+        f"   {v.row.steps + 2 * v.row.driven}, offsets_of_{v.symbol}, active_of_{v.symbol},\n"
+        f"   outputs_of_{v.symbol}, spikes_of_{v.symbol}, membranes_of_{v.symbol},\n"
+        f"   {v.row.most or 0}, {str(v.row.numbers == 'int8').lower()}}},"
         for v in written
     )
     return f"""// SPDX-License-Identifier: Apache-2.0

@@ -3,6 +3,7 @@
 #ifndef KERNEL_CASE_H_
 #define KERNEL_CASE_H_
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "spk_model.h"
@@ -18,7 +19,9 @@ typedef struct kernel_case {
   const spk_active *active;
   const uint8_t *outputs;     // [steps][model->outputs], 0 or 1
   const uint8_t *spikes;      // [steps][neurons], 0 or 1
-  const uint32_t *membranes;  // [steps][neurons], the bits of a float
+  const uint32_t *membranes;  // [steps][neurons], the bits of a float or of an int32
+  uint32_t most;              // the largest input that the network takes; 0: any finite number
+  bool whole;                 // inputs, weights and membranes are whole numbers
 } kernel_case;
 
 extern const kernel_case kernel_cases[];

@@ -2,11 +2,13 @@
 """kernel_cases: the table of kernel cases as C."""
 
 _CASES = [
+    "broken_integer",
     "broken_membrane",
     "broken_output",
     "broken_spike",
     "every",
     "narrow",
+    "narrow_integer",
 ]
 
 def _kernel_cases_impl(ctx):
@@ -41,8 +43,8 @@ kernel_cases = rule(
     implementation = _kernel_cases_impl,
     doc = "Compiles every network of the table and runs the reference on it. Output groups: the " +
           "networks' `headers` and `sources`; inputs and expected results of `every` case, of " +
-          "the `narrow` ones that a microcontroller holds, and `broken_KIND`, where one expected " +
-          "value of that kind is wrong.",
+          "the `narrow` ones that a microcontroller holds, those in whole numbers apart, and " +
+          "`broken_KIND`, where one expected value of that kind is wrong.",
     attrs = {
         "_generate": attr.label(
             doc = "Reads the table.",

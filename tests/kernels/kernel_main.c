@@ -107,20 +107,33 @@ static uint32_t position(const spk_layer_view *view, uint32_t i) {
                                 : ((const uint32_t *)view->spikes)[i];
 }
 
+// A membrane as the table has it: a float's bits as they are, integers in int32.
+static uint32_t membrane_bits(const spk_layer_view *view, uint32_t n) {
+  switch (view->number) {
+    case SPK_F32:
+      return bits_of(((const float *)view->membrane)[n]);
+    case SPK_I16:
+      return (uint32_t)((const int16_t *)view->membrane)[n];
+    default:
+      return (uint32_t)((const int32_t *)view->membrane)[n];
+  }
+}
+
 static void watch_layer(void *context, const spk_layer_view *view) {
   watch *w = context;
   const spk_model *model = w->row->model;
   if (!w->right || view->neurons == 0) return;
   if (view->layer != w->layer || view->layer >= model->layers ||
-      view->neurons != model->neurons[view->layer] || view->count > view->neurons) {
-    fail_layer(w, 0, ": another layer, or one of another size, is shown:", view->layer, w->layer);
+      view->neurons != model->neurons[view->layer] || view->count > view->neurons ||
+      (view->number == SPK_F32) == w->row->whole) {
+    fail_layer(w, 0, ": another layer, or one of another kind, is shown:", view->layer, w->layer);
     return;
   }
   uint32_t next = 0;
   for (uint32_t n = 0; n < view->neurons; n++) {
     const bool listed = next < view->count && position(view, next) == n;
     next += listed;
-    const uint32_t bits = bits_of(view->membrane[n]);
+    const uint32_t bits = membrane_bits(view, n);
     if (bits != w->membranes[n]) {
       fail_layer(w, n, ": membrane", bits, w->membranes[n]);
       return;
@@ -335,6 +348,37 @@ static bool values_that_are_not_finite_are_refused(const kernel_case *row) {
   return true;
 }
 
+// One value in a list and in a frame, at the first input and at the last.
+static bool value_refused(const kernel_case *row, const char *what, float value) {
+  const uint32_t end = row->model->inputs - 1;
+  const spk_active good = {0, 1.0f};
+  memset(room.frame, 0, row->model->inputs * sizeof(float));
+  if (!one_refused(row, what, (spk_active){0, value}, SPK_OUT_OF_RANGE) ||
+      !pair_refused(row, what, good, (spk_active){end, value}, SPK_OUT_OF_RANGE)) {
+    return false;
+  }
+  for (uint32_t at = 0; at <= end; at += end) {
+    room.frame[at] = value;
+    const spk_status status = row->model->step_frame(row->states[0], room.frame, room.spikes);
+    room.frame[at] = 0.0f;
+    if (!refused(row, "step_frame", what, status, SPK_OUT_OF_RANGE)) return false;
+  }
+  return true;
+}
+
+static bool values_out_of_range_are_refused(const kernel_case *row) {
+  if (row->most == 0) return true;  // it takes every number
+  const float most = (float)row->most;
+  return value_refused(row, "a value below 0", -1.0f) &&
+         value_refused(row, "a value just below 0", -float_of(1)) &&
+         value_refused(row, "a value too large by 1", most + 1.0f) &&
+         value_refused(row, "a value just too large", float_of(bits_of(most) + 1)) &&
+         value_refused(row, "the largest value", float_of(0x7f7fffffu)) &&
+         (!row->whole || (value_refused(row, "a half", most - 0.5f) &&
+                          value_refused(row, "almost 0", float_of(1)) &&
+                          value_refused(row, "almost 1", float_of(bits_of(1.0f) - 1))));
+}
+
 // Wrong calls in the middle of a recording, which then goes on as if there had been none.
 static bool wrong_calls_change_nothing(const kernel_case *row) {
   const uint32_t middle = row->steps / 2;
@@ -345,7 +389,7 @@ static bool wrong_calls_change_nothing(const kernel_case *row) {
   memcpy(room.state, row->states[0], row->model->state_bytes);
   memset(room.spikes, UNTOUCHED, row->model->outputs);
   if (!null_is_refused(row) || !wrong_lists_are_refused(row) ||
-      !values_that_are_not_finite_are_refused(row)) {
+      !values_that_are_not_finite_are_refused(row) || !values_out_of_range_are_refused(row)) {
     return false;
   }
   for (uint32_t t = middle; t < row->steps; t++) {
@@ -360,7 +404,7 @@ static bool run(const kernel_case *row) {
     fail(row->name, "the board's memory is too small, or there are too few inputs to test\n");
     return false;
   }
-  // A reset must clear whatever was there: every float of this is not a number.
+  // A reset must clear whatever was there: every float of this is not a number, every integer -1.
   for (int i = 0; i < 2; i++) memset(row->states[i], 0xff, model->state_bytes);
   return every_way_gives_the_same(row) && two_states_do_not_disturb_each_other(row) &&
          wrong_calls_change_nothing(row);

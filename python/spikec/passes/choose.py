@@ -291,7 +291,7 @@ class Gathered:
 
     before: ir.Shape
     shape: ir.Shape
-    weight: ir.Floats
+    weight: ir.Weights
     stride: tuple[int, int]
     dilation: tuple[int, int]
     groups: int

@@ -7,12 +7,20 @@ import dataclasses
 import math
 from typing import Literal, TypeAlias, assert_never
 
-from spikec import ir
+import numpy as np
+
+from spikec import bounds, ir
 from spikec.passes import choose
 from spikec.taps import tap_step
 
-CType: TypeAlias = Literal["float", "uint8_t", "uint16_t", "uint32_t"]
-SIZES: dict[CType, int] = {"float": 4, "uint8_t": 1, "uint16_t": 2, "uint32_t": 4}
+Number: TypeAlias = Literal["float", "int16_t", "int32_t"]
+"""What currents, membranes and dense values are made of."""
+CType: TypeAlias = Number | Literal["uint8_t", "uint16_t", "uint32_t"]
+SIZES: dict[CType, int] = {
+    "float": 4, "int16_t": 2, "int32_t": 4, "uint8_t": 1, "uint16_t": 2, "uint32_t": 4,
+}  # fmt: skip
+ALIGNMENTS: dict[CType, int] = SIZES | {"int16_t": 4}
+"""Kernels read and write two int16 at a time."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,7 +102,7 @@ class Fire:
     ``index`` counts the spiking layers from 0.
     """
 
-    layer: ir.Leaky
+    layer: ir.Spiking
     index: int
     pool: ir.MaxPool2d | None
     in_width: int
@@ -138,7 +146,7 @@ class Expand:
 
     reads: Active | Spikes
     writes: Buffer
-    fired: ir.Leaky | None
+    fired: ir.Spiking | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -213,9 +221,8 @@ class Plan:
         """``sizeof`` of the state struct."""
         offset = 0
         for place, fill in self.members:
-            align = max(SIZES[buffer.ctype] for buffer in place)
-            offset = _up(offset, align) + _size(place) + fill
-        return _up(offset, max(SIZES[b.ctype] for place, _ in self.members for b in place))
+            offset = _up(offset, _alignment(place)) + _size(place) + fill
+        return _up(offset, max(_alignment(place) for place, _ in self.members))
 
 
 _LINE = 64
@@ -223,9 +230,12 @@ _LARGE = 1024
 
 
 def _size(place: tuple[Buffer, ...]) -> int:
-    """``sizeof`` of a union of buffers."""
-    align = max(SIZES[buffer.ctype] for buffer in place)
-    return _up(max(buffer.bytes for buffer in place), align)
+    """``sizeof`` of a union of buffers; of one buffer alone what it takes, fill included."""
+    return _up(max(buffer.bytes for buffer in place), _alignment(place) if len(place) > 1 else 1)
+
+
+def _alignment(place: tuple[Buffer, ...]) -> int:
+    return max(ALIGNMENTS[buffer.ctype] for buffer in place)
 
 
 def _up(value: int, align: int) -> int:
@@ -279,7 +289,8 @@ class _Builder:
         self.kernels = kernels
         self.operations: list[Part] = []
         self.values: dict[str, Value] = {ir.INPUT: Active()}
-        self.fired: dict[str, ir.Leaky] = {}  # value name -> the layer whose spikes it is
+        self.numbers = _numbers(network)
+        self.fired: dict[str, ir.Spiking] = {}  # value name -> the layer whose spikes it is
         self.pooled: dict[str, ir.MaxPool2d] = {}  # values still to be max pooled by their reader
         sizes = [network.input.size, *(layer.shape.size for layer in network.layers)]
         self.index: CType = "uint16_t" if max(sizes) <= 1 << 16 else "uint32_t"
@@ -295,14 +306,17 @@ class _Builder:
                 if fired is not None:
                     self.fired[layer.name] = fired
             case ir.Conv2d() | ir.Linear():
-                current = self._floats("current", layer)
+                current = self._array("current", layer)
                 value = self._units(source)
                 reads: choose.Reads = "list"
                 if isinstance(value, Dense):
                     reads = "array"
                 elif isinstance(value, Spikes) and _collects(layer, before, self.index):
                     reads = "collected list"
-                choice = self.kernels.choose(layer, before, reads)
+                if layer.weight.dtype == np.int8:
+                    choice = choose.Choice(False, "the one kernel of int8")
+                else:
+                    choice = self.kernels.choose(layer, before, reads)
                 if choice.dense:
                     dense = self._dense(source)
                     self.operations.append(Gather(layer, before, dense, current, choice))
@@ -318,20 +332,22 @@ class _Builder:
                 self._max_pool(layer, before)
             case ir.AvgPool2d():
                 dense = self._dense(source)
-                pooled = self._floats("pooled", layer)
+                pooled = self._array("pooled", layer)
                 self.operations.append(PoolDense(layer, before, dense, pooled))
                 self.values[layer.name] = Dense(pooled)
             case ir.Affine():
                 dense = self._dense(source)
                 self.operations.append(Scale(layer, dense))
                 self.values[layer.name] = Dense(dense)
-            case ir.Leaky():
+            case ir.Leaky() | ir.IntegerLeaky():
                 pool = self.pooled.get(source)
                 if pool is not None:
                     before = self.network.shape_of(pool.inputs[0])
                 dense = self._dense(source)
                 note = f"after the step, of {layer.name}"
-                membrane = Buffer(f"membrane_{layer.name}", "float", layer.shape.size, note)
+                membrane = Buffer(
+                    f"membrane_{layer.name}", self.numbers[layer.name], layer.shape.size, note
+                )
                 spikes = self._spikes(layer)
                 index = sum(isinstance(op, Fire) for op in self.operations)
                 self.operations.append(
@@ -359,11 +375,11 @@ class _Builder:
             return
         dense = self._dense(source)
         readers = self.network.readers(layer.name)
-        if len(readers) == 1 and isinstance(readers[0], ir.Leaky) and _tiles(layer):
+        if len(readers) == 1 and isinstance(readers[0], ir.Spiking) and _tiles(layer):
             self.values[layer.name] = Dense(dense)
             self.pooled[layer.name] = layer
             return
-        pooled = self._floats("pooled", layer)
+        pooled = self._array("pooled", layer)
         self.operations.append(PoolDense(layer, before, dense, pooled))
         self.values[layer.name] = Dense(pooled)
 
@@ -380,7 +396,8 @@ class _Builder:
         if isinstance(value, Dense):
             return value.buffer
         length = self.network.shape_of(source).size
-        buffer = Buffer(f"dense_{source}", "float", length, f"the values of {source}")
+        number: Number = "int16_t" if self.network.numbers == "int8" else "float"
+        buffer = Buffer(f"dense_{source}", number, length, f"the values of {source}")
         self.operations.append(Expand(value, buffer, self.fired.get(source)))
         self.values[source] = Dense(buffer)
         return buffer
@@ -392,14 +409,40 @@ class _Builder:
         note = f"where the spikes that {layer.name} reads stand"
         return Buffer(f"room_{layer.name}", self.index, length, note)
 
-    def _floats(self, what: str, layer: ir.Layer) -> Buffer:
+    def _array(self, what: str, layer: ir.Layer) -> Buffer:
         axes = f"[{layer.shape.height}][{layer.shape.width}][{layer.shape.channels}]"
-        return Buffer(f"{what}_{layer.name}", "float", layer.shape.size, f"{axes} of {layer.name}")
+        return Buffer(
+            f"{what}_{layer.name}", self.numbers[layer.name], layer.shape.size,
+            f"{axes} of {layer.name}",
+        )  # fmt: skip
 
     def _spikes(self, layer: ir.Layer) -> Spikes:
         note = f"positions in {layer.name} that spiked, rising"
         buffer = Buffer(f"spikes_{layer.name}", self.index, layer.shape.size, note)
         return Spikes(buffer, f"count_{layer.name}")
+
+
+def _numbers(network: ir.Network) -> dict[str, Number]:
+    """The type of what each layer makes, and of the membranes of those that spike, by name.
+
+    Of a network in whole numbers all that lies between weights and neurons has one type, as wide as
+    the widest of it needs; counts and spikes made dense fit 16 bits.
+    """
+    if network.numbers == "f32":
+        return {layer.name: "float" for layer in network.layers}
+    found: dict[str, Number] = {}
+    values = bounds.of(network).values
+    current: list[str] = []  # layers from the last weights on
+    for layer in network.layers:
+        found[layer.name] = "int16_t"
+        if isinstance(layer, ir.IntegerLeaky):
+            largest = max((values[name].largest for name in current), default=0.0)
+            found |= dict.fromkeys(current, "int16_t" if largest < 1 << 15 else "int32_t")
+            found[layer.name] = "int16_t" if layer.bits == 16 else "int32_t"
+            current = []
+        elif isinstance(layer, ir.Conv2d | ir.Linear) or current:
+            current.append(layer.name)
+    return found
 
 
 COLLECT_FROM = 128
@@ -413,7 +456,8 @@ def _collects(layer: ir.Layer, before: ir.Shape, index: CType) -> bool:
     _, kernel_width, group_in, channels = layer.weight.shape
     strip = before.height * kernel_width * group_in
     return (
-        layer.groups == 1
+        layer.weight.dtype != np.int8
+        and layer.groups == 1
         and layer.dilation == (1, 1)
         and channels % 4 == 0
         and max(strip, before.size) < 1 << (8 * SIZES[index])
@@ -453,7 +497,7 @@ def _band(spread: Spread, fire: Fire) -> Band:
     pool = fire.pool.kernel[0] if fire.pool is not None else 1
     shape = spread.layer.shape
     row = pool * shape.width * shape.channels
-    fit = max(1, BAND // (SIZES["float"] * row))
+    fit = max(1, BAND // (SIZES[spread.writes.ctype] * row))
     rows = max(rows for rows in range(1, fit + 1) if height % rows == 0)  # all bands of one size
     name = spread.layer.name
     note = f"[{rows * pool}][{shape.width}][{shape.channels}], a band of {name}"
