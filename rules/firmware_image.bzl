@@ -3,7 +3,14 @@
 
 load("//rules/private:image.bzl", "image", "raw_image")
 
-def firmware_image(name, elf, target_compatible_with = None, testonly = None, visibility = None):
+def firmware_image(
+        name,
+        elf,
+        model = None,
+        tags = [],
+        target_compatible_with = None,
+        testonly = None,
+        visibility = None):
     """Builds NAME.elf, NAME.bin, NAME.size.txt and NAME.size.json for the Cortex-M7.
 
     Whatever --platforms says, the program is built for //platforms:cortex_m7. NAME_elf_file,
@@ -12,6 +19,9 @@ def firmware_image(name, elf, target_compatible_with = None, testonly = None, vi
     Args:
       name: the image.
       elf: the linked program, a cc_binary.
+      model: the snn_model that the program runs, if any; the build fails when it exceeds its
+        budget.
+      tags: of the image and its files.
       target_compatible_with: of the image.
       testonly: of the image.
       visibility: of the image and its files.
@@ -25,6 +35,8 @@ def firmware_image(name, elf, target_compatible_with = None, testonly = None, vi
     image(
         name = name,
         image = ":" + name + "_raw",
+        model = model,
+        tags = tags,
         target_compatible_with = target_compatible_with,
         testonly = testonly,
         visibility = visibility,
@@ -38,6 +50,7 @@ def firmware_image(name, elf, target_compatible_with = None, testonly = None, vi
             name = name + "_" + file,
             srcs = [":" + name],
             output_group = group,
+            tags = tags,
             testonly = testonly,
             visibility = visibility,
         )

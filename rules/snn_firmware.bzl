@@ -28,10 +28,19 @@ def _check(name, board, program, steps, window_us):
         fail(where + "program \"app\" needs steps and window_us of at least 1, not " +
              "%d and %d; give those that the network was trained with." % (steps, window_us))
 
-def snn_firmware(name, model, board, program = "app", steps = 0, window_us = 0, visibility = None):
+def snn_firmware(
+        name,
+        model,
+        board,
+        program = "app",
+        steps = 0,
+        window_us = 0,
+        tags = [],
+        visibility = None):
     """Builds NAME.elf, NAME.bin and NAME.size.txt; fails when the board's memory is exceeded.
 
-    It is built for the Cortex-M7 with or without --platforms=//platforms:cortex_m7.
+    It fails too when the network's code, tables or state exceed the budget of its snn_model. It is
+    built for the Cortex-M7 with or without --platforms=//platforms:cortex_m7.
 
     Args:
       name: the image.
@@ -41,6 +50,7 @@ def snn_firmware(name, model, board, program = "app", steps = 0, window_us = 0, 
         measures, on mps2_an500 only.
       steps: of "app", which needs it: time steps of one recording, at least 1.
       window_us: of "app", which needs it: microseconds of one time step, at least 1.
+      tags: of the image.
       visibility: of the image.
     """
     app = program == "app"
@@ -89,5 +99,7 @@ def snn_firmware(name, model, board, program = "app", steps = 0, window_us = 0, 
     firmware_image(
         name = name,
         elf = ":" + name + "_elf",
+        model = model,
+        tags = tags,
         visibility = visibility,
     )

@@ -14,6 +14,10 @@ def snn_model(
         numbers = "f32",
         calibration = [],
         bins = 0,
+        input_max = 0,
+        max_flash = 0,
+        max_ram = 0,
+        tags = [],
         visibility = None):
     """Compiles a trained network to NAME.h, NAME.c, NAME_model.h and NAME_model.c.
 
@@ -26,10 +30,18 @@ def snn_model(
       net: the function that builds a checkpoint's network, package.module:function.
       input: a checkpoint's: one frame's shape without time and batch, [C, H, W] or [N].
       deps: the Python libraries that `net` is imported from.
-      numbers: the format of weights and membranes, "f32".
+      numbers: the format of weights and membranes: "f32", or "int8", whole numbers only.
       calibration: recordings (.bin) such as the network will see, by which each layer's kernel is
         chosen, event-driven or dense; without them all are event-driven. The spikes are the same.
       bins: time steps to bin such a recording into; 0 for the network's own number.
+      input_max: the most events that one input counts in a time step, so that inputs are whole
+        numbers from 0 to it; 0 for what the network declares itself, if anything.
+      max_flash: bytes of flash that the network's code and tables may take; 0 for any. The build
+        fails with a sentence when the tables alone take more, and that of every snn_firmware of
+        the network when code and tables, as linked, do.
+      max_ram: bytes of RAM that the network's state may take; 0 for any. A program's stack and
+        variables come on top.
+      tags: of the target.
       visibility: of the target.
     """
     py_library(
@@ -54,8 +66,12 @@ def snn_model(
         checkpoint = checkpoint,
         exporter = exporter,
         input = input,
+        input_max = input_max,
+        max_flash = max_flash,
+        max_ram = max_ram,
         net = net,
         numbers = numbers,
         symbol = name,
+        tags = tags,
         visibility = visibility,
     )

@@ -57,7 +57,7 @@ GENERATED = re.compile(
     r"(NAME|nmnist|nmnist_model|NAME_model|nmnist_portenta|board_NAME)(\.size)?"
     r"\.(h|c|ld|elf|bin|txt|json)|CMakeLists\.txt|spk_\*\.h"
 )
-SUFFIXES = "py|h|c|bzl|md|json|toml|ld|sh|pt|lock|in|bazel|csv|gz"
+SUFFIXES = "py|h|c|inc|bzl|md|json|toml|ld|sh|pt|lock|in|bazel|csv|gz"
 MACROS = {  # what a macro's target brings along, beside its name
     "snn_model": ("_net", "_exporter"),
     "snn_parity_test": ("_host", "_m7"),
@@ -394,7 +394,7 @@ def our_text() -> str:
         path.read_text(encoding="utf-8")
         for room in ("python", "cc", "rules", "third_party", "models", "tests")
         for path in sorted((ROOT / room).rglob("*"))
-        if path.suffix in (".py", ".c", ".h", ".ld", ".bzl", ".sh")
+        if path.suffix in (".py", ".c", ".h", ".inc", ".ld", ".bzl", ".sh")
     )
 
 

@@ -18,7 +18,6 @@ import hashlib
 import math
 import sys
 import time
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,9 @@ from torch.nn import functional
 
 from models.nmnist import simulate
 from models.nmnist.net import INPUT_SHAPE, STEPS, net
+from spikec.dataset import held_out
 from spikec.errors import SpikecError
+from spikec.evaluate import wilson
 from spikec.events import Recording, read_nmnist
 
 FLAGS = flags.FLAGS
@@ -140,11 +141,6 @@ def forward(network: nn.Sequential, data: torch.Tensor) -> tuple[list[torch.Tens
     raise ValueError("the network has no output layer")
 
 
-def held_out(name: str) -> bool:
-    """Whether the real recording of this file name is held out: about a quarter of them are."""
-    return zlib.crc32(name.encode()) % 4 == 0
-
-
 def real_recordings(folder: Path, held: bool) -> Events:
     """Read the held-out part, or the rest, of the real recordings in folder/0..9."""
     files = [f for f in sorted(folder.glob("[0-9]/*.bin")) if held_out(f.name) == held]
@@ -229,15 +225,6 @@ class Score:
             f"hidden rates {rates}, {self.spikes:.0f} hidden spikes a recording, "
             f"{self.input_events:.0f} events in {self.active_inputs:.0f} active inputs"
         )
-
-
-def wilson(right: int, total: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a share."""
-    z, share = 1.959964, right / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    half /= 1 + z * z / total
-    return middle - half, middle + half
 
 
 @torch.no_grad()

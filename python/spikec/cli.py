@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``spikec`` command: check, compile, run, profile and save a trained network."""
+"""The ``spikec`` command: check, compile, run, profile, judge, report and save a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikec import ir, network_file
+from spikec import budget, ir, network_file, prune, report, verbs
+from spikec.dataset import event_map
 from spikec.emit_c import check_name, describe
 from spikec.errors import SpikecError
 from spikec.events import Recording, bin_events, read_nmnist
@@ -55,12 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="spikec", description="Compiles trained snnTorch networks into plain C."
     )
     parser.add_argument("--version", action="version", version=f"spikec {VERSION}")
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    subparsers = parser.add_subparsers(required=True, metavar="VERB")
 
     def verb(
         name: str, function: Callable[[argparse.Namespace], int], text: str
     ) -> argparse.ArgumentParser:
-        sub = verbs.add_parser(name, help=text, description=text)
+        sub = subparsers.add_parser(name, help=text, description=text)
         sub.set_defaults(verb=function)
         sub.add_argument(
             "model", metavar="MODEL", type=Path,
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     compile_ = verb("compile", _compile, "Write a network as self-contained C.")
     compile_.add_argument("--name", required=True, help="the start of files' and symbols' names")
     compile_.add_argument("--out", required=True, type=Path, help="the folder to write")
-    compile_.add_argument("--numbers", default="f32", help="weights and membranes: f32")
+    compile_.add_argument("--numbers", default="f32", help="weights and membranes: f32 or int8")
     compile_.add_argument(
         "--kernels", default="auto",
         help="of convolutions and linear layers: event (cost grows with what fires), dense (cost "
@@ -100,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
         help="leave out the headers that are the same for every network",
     )  # fmt: skip
     compile_.add_argument("--quiet", action="store_true", help="print nothing when all is well")
+    verbs.add_input_max(compile_)
+    budget.add_options(compile_)
     run = verb("run", _run, "Classify recordings with the compiled network on this machine.")
     run.add_argument(
         "--events", required=True, nargs="+", type=Path, metavar="FILE",
@@ -114,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         "--window-us", type=int,
         help="microseconds a step, as a device bins; without it a recording is divided evenly",
     )  # fmt: skip
-    run.add_argument("--numbers", default="f32", help="weights and membranes: f32")
+    run.add_argument("--numbers", default="f32", help="weights and membranes: f32 or int8")
     run.add_argument("--json", action="store_true", help="print JSON instead of a table")
     profile = verb("profile", _profile, "Show what each layer does and costs on recordings.")
     profile.add_argument(
@@ -131,8 +134,14 @@ def _parser() -> argparse.ArgumentParser:
         help="time steps to bin a recording into; the network's module's STEPS, "
         f"or else {_DEFAULT_STEPS}",
     )  # fmt: skip
-    profile.add_argument("--numbers", default="f32", help="weights and membranes: f32")
+    profile.add_argument("--numbers", default="f32", help="weights and membranes: f32 or int8")
     profile.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    eval_ = verb("eval", _eval, "Judge a network on labelled recordings, with an interval.")
+    verbs.add_eval(eval_)
+    report_ = verb("report", _report, "Show what a network takes on a Cortex-M7, layer by layer.")
+    verbs.add_report(report_)
+    prune_ = verb("prune", _prune, "Write a smaller network, and show what it costs and loses.")
+    prune.add_options(prune_)
     save = verb(
         "save", _save, "Write a network as one file that every verb reads, without torch."
     )  # fmt: skip
@@ -229,6 +238,18 @@ def load_model(
     return module, net, Model.of(_imported(net, path, input_shape), name, numbers)
 
 
+def import_checkpoint(
+    path: Path, spec: str, input_shape: tuple[int, ...]
+) -> tuple[nn.Module, ir.Network]:
+    """The torch module of a checkpoint, and the network that it is.
+
+    Raises:
+        SpikecError: the network cannot be loaded or compiled.
+    """
+    _, net = load_module(path, spec)
+    return net, _imported(net, path, input_shape)
+
+
 def _imported(net: nn.Module, path: Path, input_shape: tuple[int, ...]) -> ir.Network:
     from spikec.import_snntorch import import_network
 
@@ -290,13 +311,16 @@ def _compile(options: argparse.Namespace) -> int:
     network, own_steps = load_network(options.model, options.net, options.input)
     calibration = None
     if options.calibrate:
-        height, width = _event_map(network.input.axes, f"{options.model}: its input")
+        height, width = event_map(network.input.axes, f"{options.model}: its input")
         steps = options.bins
         if steps is None:
             steps = _steps(options.net, own_steps) or _DEFAULT_STEPS
         recordings = [read_nmnist(path, width, height) for path in options.calibrate]
         calibration = [bin_events(recording, steps=steps) for recording in recordings]
-    model = Model.of(network, options.name, options.numbers, options.kernels, calibration)
+    model = Model.of(
+        network, options.name, options.numbers, options.kernels, calibration, options.input_max
+    )
+    report.check_budget(model, budget.Budget(options.max_flash, options.max_ram))
     model.write(options.out, generated_only=options.generated_only)
     if not options.quiet:
         print(model.report())
@@ -348,9 +372,9 @@ def _recorded(
 ) -> tuple[ir.Network, list[tuple[Path, Recording]], int]:
     """The network, the recordings of ``--events`` and how many steps to bin each into."""
     if options.input is not None:
-        _event_map(options.input, "--input")
+        event_map(options.input, "--input")
     network, own_steps = load_network(options.model, options.net, options.input)
-    height, width = _event_map(network.input.axes, f"{options.model}: its input")
+    height, width = event_map(network.input.axes, f"{options.model}: its input")
     recordings = [(path, read_nmnist(path, width, height)) for path in options.events]
     if steps is None:
         steps = _steps(options.net, own_steps) or _DEFAULT_STEPS
@@ -367,6 +391,25 @@ def _profile(options: argparse.Namespace) -> int:
     return 0
 
 
+def _eval(options: argparse.Namespace) -> int:
+    return verbs.run_eval(options, *_loaded(options))
+
+
+def _report(options: argparse.Namespace) -> int:
+    return verbs.run_report(options, *_loaded(options))
+
+
+def _prune(options: argparse.Namespace) -> int:
+    network, own_steps = load_network(options.model, options.net, options.input)
+    return prune.run(options, network, _steps(options.net, own_steps))
+
+
+def _loaded(options: argparse.Namespace) -> tuple[ir.Network, int]:
+    """The network, and how many steps to bin a recording into."""
+    network, own_steps = load_network(options.model, options.net, options.input)
+    return network, options.bins or _steps(options.net, own_steps) or _DEFAULT_STEPS
+
+
 def _save(options: argparse.Namespace) -> int:
     network, own_steps = load_network(options.model, options.net, options.input)
     saved = network_file.Saved(network, _steps(options.net, own_steps))
@@ -374,18 +417,6 @@ def _save(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(f"{describe(network)}\nwritten to {options.out}, {size:,} bytes")
     return 0
-
-
-def _event_map(axes: tuple[int, ...], what: str) -> tuple[int, int]:
-    """Height and width of a map of events; ``what`` gave ``axes``, for the message."""
-    if len(axes) != 3 or axes[0] != 2:
-        raise SpikecError(
-            f"{what} {_comma(axes)}: recordings have two polarities, so the network needs "
-            "input 2,H,W."
-        )
-    if min(axes) < 1:
-        raise SpikecError(f"{what} {_comma(axes)}: a frame has at least one pixel.")
-    return axes[1], axes[2]
 
 
 def _steps(spec: str, steps: object) -> int | None:

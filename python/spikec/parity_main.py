@@ -3,6 +3,9 @@
 
 What ``snn_parity_test`` runs. Spikes are compared in every layer at every step, membranes of the
 reference and of both C programs bit by bit.
+
+snnTorch is left out where there is none to be equal to: of a network file there is no module, and a
+network in whole numbers spikes otherwise than the float one. How far from that is printed, too.
 """
 
 from __future__ import annotations
@@ -14,16 +17,21 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spikec import firmware_io, host, ir, parity, reference, snntorch_trace
-from spikec.cli import load_model
+from spikec import firmware_io, host, ir, network_file, parity, reference
+from spikec.agreement import agreement
+from spikec.cli import import_checkpoint, load_network
 from spikec.errors import SpikecError
 from spikec.events import bin_events, read_nmnist
 from spikec.model import Model
 from spikec.shared_data import shared_folder
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _TIMEOUT_S = 300.0
 _DENSITIES = (0.0, 0.01, 0.1, 1.0)
@@ -63,29 +71,35 @@ def _parser() -> argparse.ArgumentParser:
 
 def _test(options: argparse.Namespace) -> bool:
     manifest = json.loads(options.manifest.read_text())
-    shape = tuple(manifest["input"])
-    _, net, model = load_model(
-        options.checkpoint, manifest["net"], shape, manifest["name"], manifest["numbers"]
+    net, network = _network(options.checkpoint, manifest)
+    model = Model.of(
+        network, manifest["name"], manifest["numbers"], input_max=manifest["input_max"] or None
     )
+    whole = None
+    if model.network.numbers != "f32":
+        whole = Model.of(network, manifest["name"], "f32").network
     right = True
     steps = 0
     start = time.perf_counter()
-    for name, frames in _recordings(options, shape):
-        expected = snntorch_trace.trace(net, frames)
+    made = list(_made(options.steps, model.network))
+    recorded = list(_recorded(options, model.network.input.axes))
+    for name, frames in (*made, *recorded):
         ran = reference.run(model.network, model.network.input.to_memory(frames))
-        spikes = {
-            layer.source: layer.shape.to_axes(ran.values[layer.name])
-            for layer in model.network.spiking
-        }
-        found = parity.compare(model.network, spikes, expected.spikes, expected.potentials)
-        print(f"{name}: reference.py and snnTorch: {found}")
-        right = right and found.holds
+        if net is not None and whole is None:
+            right = _equals_snntorch(name, net, model.network, frames, ran) and right
         for target, rows in _targets(options, model, frames):
             for difference in _differences(model.network, rows, ran):
                 print(f"{name}: {target} and reference.py: {difference}")
                 right = False
         steps += len(frames)
-    targets = "snnTorch = reference.py = host C"
+    if whole is not None:
+        shown = [frames for _, frames in recorded or made[:1]]
+        on = f"{len(recorded)} recordings" if recorded else made[0][0]
+        print(f"whole numbers and float, each running by itself, on {on}:")
+        print("\n".join(f"  {layer}" for layer in agreement(whole, model.network, shown)))
+    targets = "reference.py = host C"
+    if net is not None and whole is None:
+        targets = f"snnTorch = {targets}"
     if options.firmware:
         targets += " = Cortex-M7 C"
     elapsed = time.perf_counter() - start
@@ -94,11 +108,44 @@ def _test(options: argparse.Namespace) -> bool:
     return right
 
 
-def _recordings(
+def _network(checkpoint: Path, manifest: dict[str, Any]) -> tuple[nn.Module | None, ir.Network]:
+    """The network that was compiled, and the torch module that it was, if it was one."""
+    if checkpoint.suffix == network_file.SUFFIX:
+        return None, load_network(checkpoint, None, None)[0]
+    return import_checkpoint(checkpoint, manifest["net"], tuple(manifest["input"]))
+
+
+def _equals_snntorch(
+    name: str,
+    net: nn.Module,
+    network: ir.Network,
+    frames: npt.NDArray[np.float32],
+    ran: reference.Trace,
+) -> bool:
+    """Whether snnTorch made the same spikes; prints what it found."""
+    from spikec import snntorch_trace
+
+    expected = snntorch_trace.trace(net, frames)
+    spikes = {
+        layer.source: layer.shape.to_axes(ran.values[layer.name]) for layer in network.spiking
+    }
+    found = parity.compare(network, spikes, expected.spikes, expected.potentials)
+    print(f"{name}: reference.py and snnTorch: {found}")
+    return found.holds
+
+
+def _made(steps: int, network: ir.Network) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    """Frames ``[T, *axes]`` that nobody recorded, each under a name."""
+    shape, most = network.input.axes, network.input_max
+    yield "random frames", _random_frames(steps, shape, most)
+    if most is not None:  # as far as membranes can get
+        yield f"every input {most}", np.full((steps, *shape), most, np.float32)
+
+
+def _recorded(
     options: argparse.Namespace, shape: tuple[int, ...]
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    """Frames ``[T, *shape]`` to compare on, each under a name."""
-    yield "random frames", _random_frames(options.steps, shape)
+    """Frames ``[T, *shape]`` of the recordings to compare on, each under its file's name."""
     files: list[Path] = []
     for path in options.events:
         found = sorted(path.rglob("*.bin")) if path.is_dir() else [path]
@@ -117,12 +164,14 @@ def _recordings(
         yield file.name, bin_events(recording, steps=options.steps)
 
 
-def _random_frames(steps: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Counts of 1 to 3 at random places, from an empty frame to every input active."""
+def _random_frames(steps: int, shape: tuple[int, ...], most: int | None) -> npt.NDArray[np.float32]:
+    """Counts of 1 to 3, or ``most``, at random places, from no input active to every one."""
     random = np.random.default_rng(0)
     parts = []
     for density in _DENSITIES:
-        frames = random.integers(1, 4, (max(1, steps // len(_DENSITIES)), *shape))
+        frames = random.integers(
+            1, 1 + min(3, most or 3), (max(1, steps // len(_DENSITIES)), *shape)
+        )
         parts.append(frames * (random.random(frames.shape) < density))
     return np.concatenate(parts).astype(np.float32)
 
@@ -163,16 +212,35 @@ def _differences(
     spikes, membranes = network.split(rows.spikes), network.split(rows.membranes)
     for layer in network.spiking:
         axes = layer.shape.to_axes
-        for ours, theirs in (
-            (spikes[layer.name].astype(np.float32), ran.spikes[layer.name].astype(np.float32)),
-            (membranes[layer.name], ran.membranes[layer.name]),
-        ):
-            difference = parity.first_bit_difference(layer.source, axes(ours), axes(theirs))
-            if difference is not None:
-                yield difference
+        fired, kept = axes(spikes[layer.name]), axes(membranes[layer.name])
+        should_fire, should_keep = axes(ran.spikes[layer.name]), axes(ran.membranes[layer.name])
+        found: list[parity.BitDifference | str | None] = [
+            _difference(layer.source, "spikes", fired, should_fire)
+        ]
+        if isinstance(layer, ir.IntegerLeaky):
+            kept = kept.view(np.int32)
+            found.append(_difference(layer.source, "membranes", kept, should_keep))
+        else:
+            found.append(parity.first_bit_difference(layer.source, kept, should_keep))
+        yield from (difference for difference in found if difference is not None)
     outputs = ran.values[network.output.name].reshape(len(rows.outputs), -1) != 0
     if not np.array_equal(rows.outputs != 0, outputs):
         yield "the outputs are not the last layer's spikes"
+
+
+def _difference(
+    layer: str, what: str, ours: npt.NDArray[Any], theirs: npt.NDArray[Any]
+) -> str | None:
+    """The first whole number ``[T, *axes]`` that differs, in a sentence, or None."""
+    where = np.argwhere(ours != theirs)
+    if not where.size:
+        return None
+    step, *neuron = where[0].tolist()
+    at = (step, *neuron)
+    return (
+        f"layer {layer!r}, step {step}, neuron {tuple(neuron)}: {what} differ: "
+        f"ours is {ours[at]} and should be {theirs[at]}."
+    )
 
 
 if __name__ == "__main__":

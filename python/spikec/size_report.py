@@ -2,10 +2,13 @@
 """What a firmware image takes of its board's memory: by memory, by section and by layer.
 
     size_report.py PROGRAM.elf [--text FILE] [--json FILE]
+        [--network NAME [--max-flash BYTES] [--max-ram BYTES]]
 
 Everything comes from the image itself: its section headers, its symbols, and the board's memories
 from symbols that cc/firmware/sections.ld leaves in it. Without --text and --json the text is
-printed. Needs nothing but Python's standard library; the same image gives the same bytes.
+printed. With --network it fails, and writes nothing, where that network's code and tables or its
+state are more than its budget. Needs nothing but Python's standard library; the same image gives
+the same bytes.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import struct
 import sys
 from pathlib import Path
 
+from spikec.budget import Budget, add_options
 from spikec.errors import SpikecError
 from spikec.files import write_whole
 
@@ -118,6 +122,25 @@ class SizeReport:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class NetworkSize:
+    """What one network takes of an image, in bytes.
+
+    code: its functions. layers: its layers' tables. other: constants that describe it as a whole.
+    state: the state that the image holds for it.
+    """
+
+    code: int
+    layers: tuple[Layer, ...]
+    other: int
+    state: int
+
+    @property
+    def tables(self) -> int:
+        """Bytes of all layers' tables."""
+        return sum(layer.size for layer in self.layers)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Header:
     """A section header with its name."""
 
@@ -205,8 +228,35 @@ def size_report(elf: _StrPath) -> SizeReport:
     )
 
 
+def network_size(elf: _StrPath, name: str) -> NetworkSize:
+    """What the network ``name`` takes of an image.
+
+    Raises SpikecError as size_report does, and for an image without such a network.
+    """
+    elf = Path(elf)
+    layers = size_report(elf).layers
+    tables = {table for layer in layers for table, _ in layer.tables}
+    data = _read(elf)
+    headers, _ = _parse(elf, data)
+    code = other = state = 0
+    there = False
+    for symbol in _symbols(data, headers):
+        section = headers[symbol.section].name if symbol.section < len(headers) else ""
+        own = _is_of(name, symbol)
+        there = there or symbol.name == f"{name}_model"
+        if symbol.is_function and own:
+            code += symbol.size
+        elif symbol.is_object and section == ".spk_state":
+            state += symbol.size
+        elif symbol.is_object and section == ".rodata" and own and symbol.name not in tables:
+            other += symbol.size
+    if not there:
+        raise SpikecError(f"{elf}: holds no network {name!r}; link it into the program.")
+    return NetworkSize(code, layers, other, state)
+
+
 def code_bytes(elf: _StrPath, name: str) -> int:
-    """Bytes of a network's functions in an image: of the files and symbols that `name` starts.
+    """Bytes of a network's functions in an image.
 
     Raises SpikecError for a file that cannot be read or is no 32-bit Arm ELF.
     """
@@ -216,8 +266,21 @@ def code_bytes(elf: _StrPath, name: str) -> int:
     return sum(
         symbol.size
         for symbol in _symbols(data, headers)
-        if symbol.is_function and (symbol.unit or symbol.name).startswith(name)
+        if symbol.is_function and _is_of(name, symbol)
     )
+
+
+def check_budget(size: NetworkSize, name: str, budget: Budget) -> None:
+    """Raises SpikecError, with every sentence there is to say, if a network exceeds its budget."""
+    layers = {layer.name: layer.size for layer in size.layers}
+    flash = {"code": size.code, "tables": size.tables + size.other}
+    sentences = (
+        budget.flash_excess(name, flash, layers),
+        # An image has one symbol for all of the state: `spikec report` says what is in it.
+        budget.ram_excess(name, {"state": size.state}, {}),
+    )
+    if any(sentences):
+        raise SpikecError("\n".join(filter(None, sentences)))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -226,9 +289,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("elf", help="the linked image, with its symbols")
     parser.add_argument("--text", metavar="FILE", help="write the report as text")
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--network", metavar="NAME", help="the network that has a budget")
+    add_options(parser)
     options = parser.parse_args(arguments)
     try:
         report = size_report(options.elf)
+        if options.network is not None:
+            budget = Budget(options.max_flash, options.max_ram)
+            check_budget(network_size(options.elf, options.network), options.network, budget)
         for path, text in ((options.text, report.to_text()), (options.json, report.to_json())):
             if path is not None:
                 write_whole(Path(path), text.encode(), "report")
@@ -305,6 +373,11 @@ def _symbols(data: bytes, headers: list[_Header]) -> list[_Symbol]:
                 )
             )  # fmt: skip
     return sorted(found, key=lambda symbol: symbol.name)
+
+
+def _is_of(name: str, symbol: _Symbol) -> bool:
+    """Whether a symbol is the network's own: in NAME.c or NAME_*.c, or called NAME_*."""
+    return re.match(re.escape(name) + r"(_|\.|$)", symbol.unit or symbol.name) is not None
 
 
 def _layers(constants: list[tuple[str, int]]) -> tuple[Layer, ...]:

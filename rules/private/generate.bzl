@@ -31,6 +31,13 @@ def _generate_impl(ctx):
         arguments.add_all("--calibrate", ctx.files.calibration)
         if ctx.attr.bins:
             arguments.add("--bins", ctx.attr.bins)
+    for option, value in [
+        ("--input-max", ctx.attr.input_max),
+        ("--max-flash", ctx.attr.max_flash),
+        ("--max-ram", ctx.attr.max_ram),
+    ]:
+        if value:
+            arguments.add(option, value)
     arguments.add("--quiet")
     ctx.actions.run(
         executable = ctx.executable.exporter,
@@ -59,6 +66,7 @@ def _generate_impl(ctx):
         name = symbol,
         net = ctx.attr.net,
         input = ctx.attr.input,
+        input_max = ctx.attr.input_max,
         numbers = ctx.attr.numbers,
     ).to_json())
     return [
@@ -73,14 +81,18 @@ def _generate_impl(ctx):
             manifest = depset([manifest]),
             network = depset([network]),
         ),
-        SnnModelInfo(symbol = symbol),
+        SnnModelInfo(
+            max_flash = ctx.attr.max_flash,
+            max_ram = ctx.attr.max_ram,
+            symbol = symbol,
+        ),
     ]
 
 generate = rule(
     implementation = _generate_impl,
     doc = "Compiles a trained network to C by the exporter. Output groups: `headers`, `sources`; " +
           "`checkpoint`, what it was compiled from; `manifest`, a JSON file that says how: name, " +
-          "net, input, numbers; `network`, the network file.",
+          "net, input, input_max, numbers; `network`, the network file.",
     attrs = {
         "bins": attr.int(
             doc = "Time steps to bin a recording of `calibration` into; 0 for the network's own.",
@@ -103,6 +115,15 @@ generate = rule(
         "input": attr.int_list(
             doc = "One frame's shape without time and batch, [C, H, W] or [N]; a network file's " +
                   "is in it.",
+        ),
+        "input_max": attr.int(
+            doc = "The most that an input is; 0 for what the network itself declares.",
+        ),
+        "max_flash": attr.int(
+            doc = "Bytes of code and tables that the network may take; 0 for any.",
+        ),
+        "max_ram": attr.int(
+            doc = "Bytes of state that the network may take; 0 for any.",
         ),
         "net": attr.string(
             doc = "The function that builds a checkpoint's network, package.module:function.",

@@ -3,6 +3,7 @@
 
 load("@rules_cc//cc:find_cc_toolchain.bzl", "find_cc_toolchain", "use_cc_toolchain")
 load(":cortex_m7.bzl", "cortex_m7")
+load(":snn_model_info.bzl", "SnnModelInfo")
 
 def _raw_impl(ctx):
     toolchain = find_cc_toolchain(ctx)
@@ -47,9 +48,18 @@ def _image_impl(ctx):
     ctx.actions.symlink(output = raw, target_file = groups.raw.to_list()[0])
     text = ctx.actions.declare_file(ctx.label.name + ".size.txt")
     data = ctx.actions.declare_file(ctx.label.name + ".size.json")
+    arguments = ctx.actions.args()
+    arguments.add(elf)
+    arguments.add("--text", text)
+    arguments.add("--json", data)
+    if ctx.attr.model:
+        info = ctx.attr.model[SnnModelInfo]
+        arguments.add("--network", info.symbol)
+        arguments.add("--max-flash", info.max_flash)
+        arguments.add("--max-ram", info.max_ram)
     ctx.actions.run(
         executable = ctx.executable._size_report,
-        arguments = [elf.path, "--text", text.path, "--json", data.path],
+        arguments = [arguments],
         inputs = [elf],
         outputs = [text, data],
         mnemonic = "FirmwareSize",
@@ -67,12 +77,16 @@ def _image_impl(ctx):
 image = rule(
     implementation = _image_impl,
     doc = "Firmware built for the Cortex-M7 whatever --platforms says: NAME.elf, NAME.bin, " +
-          "NAME.size.txt and NAME.size.json.",
+          "NAME.size.txt and NAME.size.json. Fails when the network in it exceeds its budget.",
     attrs = {
         "image": attr.label(
             doc = "The raw_image.",
             cfg = cortex_m7,
             mandatory = True,
+        ),
+        "model": attr.label(
+            doc = "The snn_model that the image runs, whose budget it keeps; it may run none.",
+            providers = [SnnModelInfo],
         ),
         "_allowlist_function_transition": attr.label(
             doc = "Bazel wants it of every rule with a transition.",

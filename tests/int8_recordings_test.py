@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""int8 on real recordings: as accurate as float, and as small on the Cortex-M7 as it has to be.
+
+Where the shared data is not there, it says so and skips.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+from benchmarks.seed_networks import seed_network
+from models.nmnist.net import INPUT_SHAPE, STEPS, net
+from spikec import dataset, firmware_build, ir, profile, reference
+from spikec.errors import SpikecError
+from spikec.evaluate import evaluate
+from spikec.host import Host
+from spikec.import_snntorch import import_network, load_checkpoint
+from spikec.model import Model
+from spikec.shared_data import shared_folder
+
+CHECKPOINT = Path(os.environ["CHECKPOINT"])
+POINTS = 0.5
+"""How much accuracy int8 may lose, in points."""
+BIT_CHECKED = 2
+"""On how many recordings the reference, which is slow, is compared."""
+
+
+def needed(*parts: str) -> Path:
+    folder = shared_folder(*parts)
+    if folder is None:
+        pytest.skip(f"the shared folder {'/'.join(parts)} is not here")
+    return folder
+
+
+@functools.cache
+def network(name: str) -> ir.Network:
+    module: nn.Module
+    if name == "seed":
+        module = seed_network(needed("data", "seed"), "nmnist")
+    else:
+        module = net().eval()
+        load_checkpoint(module, CHECKPOINT)
+    return import_network(module, INPUT_SHAPE, name)
+
+
+def held_out() -> tuple[dataset.Labelled, ...]:
+    found = dataset.split(dataset.find(needed("data", "nmnist", "Train"), 10))[1]
+    assert len(found) >= 200
+    return found
+
+
+def assert_equals_the_reference(model: Model, host: Host, steps: int) -> None:
+    shape = model.network.input
+    for one in dataset.spaced(held_out(), BIT_CHECKED):
+        frames = one.frames(shape.axes, steps)
+        ran = reference.run(model.network, shape.to_memory(frames))
+        spikes, membranes = host.trace(frames), host.membranes(frames)
+        for layer in model.network.spiking:
+            axes = layer.shape.to_axes
+            np.testing.assert_array_equal(spikes[layer.source], axes(ran.spikes[layer.name]))
+            np.testing.assert_array_equal(membranes[layer.source], axes(ran.membranes[layer.name]))
+
+
+@pytest.mark.parametrize(("name", "steps"), [("seed", 300), ("models/nmnist", STEPS)])
+def test_int8_is_as_accurate_as_float(name: str, steps: int) -> None:
+    found = {}
+    for numbers in ("f32", "int8"):
+        model = Model.of(network(name), "network", numbers)
+        host = model.build()
+        found[numbers] = evaluate(model, held_out(), steps, host=host)
+        if numbers == "int8":
+            assert_equals_the_reference(model, host, steps)
+        print(f"{name}, {steps} steps: {found[numbers]}")
+    assert found["f32"].accuracy > 0.8, "too few right to compare"
+    lost = 100 * (found["f32"].accuracy - found["int8"].accuracy)
+    assert lost <= POINTS
+    rows = [[one.activity.counts for one in found[numbers].recordings] for numbers in found]
+    assert rows[0] != rows[1], "int8 is float"
+
+
+def test_the_seed_network_in_int8_is_small_and_fast_on_the_cortex_m7() -> None:
+    try:
+        firmware_build.compiler()
+        firmware_build.emulator()
+    except SpikecError as error:
+        pytest.skip(str(error))
+    folder = needed("data", "nmnist", "Train")
+    first = dataset.find(folder, 10)[0]
+    frames = first.frames(INPUT_SHAPE, 50)
+    small, whole = (
+        profile.profile(Model.of(network("seed"), "network", numbers), [frames], "cortex-m7")
+        for numbers in ("int8", "f32")
+    )
+    print(small)
+    assert small.size is not None
+    assert small.size.code + small.size.tables <= 32 * 1024
+    assert small.size.state <= 32 * 1024
+    assert small.step_cost <= 450_000
+    assert small.step_cost < whole.step_cost
