@@ -353,6 +353,17 @@ def test_a_network_agrees_with_itself(model: Model, folder: Path) -> None:
         assert layer.equal == layer.matched == 1.0 and layer.snr_db is None
 
 
+def test_a_command_that_is_stopped_says_so_and_no_more(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verbs, "evaluate", stopped)
+    assert cli.main(["eval", saved(model, folder), "--data", str(folder)]) == 130
+    assert capsys.readouterr() == ("", "spikec: stopped.\n")
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_whole_numbers_are_judged_and_compared_with_float(
     seed: int, folder: Path, capsys: pytest.CaptureFixture[str]
@@ -416,6 +427,13 @@ def test_agreement_counts_by_hand() -> None:
     noise = 0.1**2 + 0.2**2 + 0.3**2 + 0.4**2
     assert found.snr_db == pytest.approx(10 * np.log10(15 / noise), abs=1e-5)
     assert "100.000 % of 8 neuron-steps equal, 100.00 % of spikes in both" in str(found)
+    # Float membranes that overflow have no such ratio, and NaN would be no JSON.
+    endless = dataclasses.replace(linear, bias=np.full(2, 3e38, np.float32))
+    (found,) = agreement(
+        ir.Network(flat, (endless, leaky), "hand", ""),
+        ir.Network(flat, (plain, integer), "hand", ""), [np.zeros((4, 2), np.float32)],
+    )  # fmt: skip
+    assert found.snr_db is None
 
 
 def test_the_trained_network_is_as_good_as_its_card_says() -> None:

@@ -19,7 +19,7 @@ class LayerAgreement:
     ``equal`` is the share of neurons and steps with the same spike; ``matched`` the share of spikes
     that both made among those that either made, None when there are none. ``snr_db`` is the power
     of the float membranes over that of the differences from them, in decibel; None when there is
-    no difference.
+    no difference, and where float32 overflows.
     """
 
     layer: str
@@ -31,7 +31,7 @@ class LayerAgreement:
 
     def __str__(self) -> str:
         matched = "-" if self.matched is None else f"{100 * self.matched:.2f} %"
-        noise = "no difference" if self.snr_db is None else f"{self.snr_db:.1f} dB"
+        noise = "-" if self.snr_db is None else f"{self.snr_db:.1f} dB"
         return (
             f"{self.layer}: {100 * self.equal:.3f} % of {self.neuron_steps:,} neuron-steps equal, "
             f"{matched} of spikes in both; membrane signal to noise: {noise}"
@@ -48,7 +48,8 @@ def agreement(
     sums = np.zeros((len(integer.spiking), 6))  # neuron-steps, equal, both, either, signal, noise
     for frames in recordings:
         given = integer.input.to_memory(frames)
-        ours, theirs = reference.run(integer, given), reference.run(whole, given)
+        with np.errstate(over="ignore", invalid="ignore"):
+            ours, theirs = reference.run(integer, given), reference.run(whole, given)
         for row, layer in zip(sums, integer.spiking, strict=True):
             fired, should = ours.spikes[layer.name] != 0, theirs.spikes[layer.name] != 0
             unit = layer.unit if isinstance(layer, ir.IntegerLeaky) else np.float32(1.0)
@@ -65,7 +66,7 @@ def agreement(
             int(total),
             equal / total if total else 1.0,
             both / either if either else None,
-            10 * math.log10(signal / noise) if signal and noise else None,
+            10 * math.log10(signal / noise) if signal and 0 < noise < math.inf else None,
         )
         for layer, (total, equal, both, either, signal, noise) in zip(
             integer.spiking, sums.tolist(), strict=True

@@ -33,7 +33,10 @@ _DEFAULT_STEPS = 50
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb. Exit status 0: done; 1: a user's mistake, told on stderr; 2: bad usage."""
+    """Runs one verb. Exit status 0: done; 1: a user's mistake, told on stderr; 2: bad usage.
+
+    130: stopped from the keyboard.
+    """
     if "BUILD_WORKING_DIRECTORY" in os.environ:  # under `bazel run`: where the user typed it
         os.chdir(os.environ["BUILD_WORKING_DIRECTORY"])
     parser = _parser()
@@ -46,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SpikecError as error:
         print(f"spikec: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("spikec: stopped.", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # the reader has had enough: `spikec run ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -118,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         help="microseconds a step, as a device bins; without it a recording is divided evenly",
     )  # fmt: skip
     run.add_argument("--numbers", default="f32", help="weights and membranes: f32 or int8")
+    verbs.add_input_max(run)
     run.add_argument("--json", action="store_true", help="print JSON instead of a table")
     profile = verb("profile", _profile, "Show what each layer does and costs on recordings.")
     profile.add_argument(
@@ -135,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         f"or else {_DEFAULT_STEPS}",
     )  # fmt: skip
     profile.add_argument("--numbers", default="f32", help="weights and membranes: f32 or int8")
+    verbs.add_input_max(profile)
     profile.add_argument("--json", action="store_true", help="print JSON instead of a table")
     eval_ = verb("eval", _eval, "Judge a network on labelled recordings, with an interval.")
     verbs.add_eval(eval_)
@@ -342,7 +350,8 @@ class _Result:
 
 def _run(options: argparse.Namespace) -> int:
     network, recordings, steps = _recorded(options, options.steps)
-    host = Model.of(network, "network", options.numbers).build()
+    model = Model.of(network, "network", options.numbers, input_max=options.input_max)
+    host = model.build()
     results = []
     for path, recording in recordings:
         frames = bin_events(recording, steps=steps, window_us=options.window_us)
@@ -386,7 +395,8 @@ def _profile(options: argparse.Namespace) -> int:
 
     network, recordings, steps = _recorded(options, options.bins)
     frames = [bin_events(recording, steps=steps) for _, recording in recordings]
-    found = profile(Model.of(network, "network", options.numbers), frames, options.target)
+    model = Model.of(network, "network", options.numbers, input_max=options.input_max)
+    found = profile(model, frames, options.target)
     print(json.dumps(dataclasses.asdict(found), indent=2) if options.json else found)
     return 0
 

@@ -156,10 +156,8 @@ def _parameter(values: ir.Floats | ir.Integers, table: str, channels: int) -> st
 
     ``values`` are ``[1, 1, 1]``, ``[1, 1, c]`` or ``[y, x, c]``.
     """
-    per_channel = 0 if values.shape[2] == 1 and values.shape != (1, 1, channels) else 1
+    per_channel = 0 if values.size == 1 else 1
     per_position = channels if values.shape[:2] != (1, 1) else 0
-    if values.size == 1:
-        per_channel = per_position = 0
     return f"{{{table}, {per_position}, {per_channel}}}"
 
 

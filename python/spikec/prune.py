@@ -70,10 +70,13 @@ class Figures:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Level:
-    """One point of the curve; accuracies are shares, ``low`` to ``high`` the 95 % interval."""
+    """One point of the curve; accuracies are shares, ``low`` to ``high`` the 95 % interval.
+
+    ``validation`` is None of a network that learnt from those recordings too.
+    """
 
     name: str
-    validation: float
+    validation: float | None
     accuracy: float
     low: float
     high: float
@@ -84,13 +87,14 @@ class Level:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Stage:
-    """A network on the way: what it is, what is left of the original, what went."""
+    """A network on the way: what it is, what is left of the original, what went; did it learn."""
 
     name: str
     network: ir.Network
     kept: passes.Kept
     removed: tuple[passes.Removal, ...]
     trimmed: Mapping[str, tuple[int, int]]
+    learnt: bool = False
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -144,6 +148,7 @@ def run(options: argparse.Namespace, network: ir.Network, own_steps: int | None)
             "prune needs --data DIR, recordings to calibrate by and to judge on, or --exact, which "
             "removes only what changes no spike."
         )
+    _check_outputs(options)
     most = options.input_max or network.input_max or INPUT_MAX
     original = fold(declared(network, most))
     exact = passes.prune(original)
@@ -157,6 +162,11 @@ def run(options: argparse.Namespace, network: ir.Network, own_steps: int | None)
         split = split_recordings(options.data, original)
         levels, stages = _levels(options, original, start, split, steps)
         chosen = _choose(levels, stages, options.max_accuracy_drop)
+        if chosen.learnt:
+            last = _learnt_from_all(options, original, chosen, split, steps)
+            levels.append(_judge(last, split, steps, options.target, validates=False))
+            if 100 * (levels[0].accuracy - levels[-1].accuracy) <= options.max_accuracy_drop:
+                chosen = last
         report |= _curve_json(levels, chosen.name, split, options.max_accuracy_drop, steps)
         text = [*split.notes, *_curve(levels, chosen.name, split), ""]
         if options.figure is not None:
@@ -175,6 +185,19 @@ def run(options: argparse.Namespace, network: ir.Network, own_steps: int | None)
     print(f"{emit_c.describe(chosen.network)}, inputs 0 to {most}")
     print(f"written to {options.out}, {size:,} bytes")
     return 0
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Refuses at once what could not be written in the end."""
+    if options.out.suffix != network_file.SUFFIX:
+        raise SpikecError(
+            f"--out {options.out}: a network file's name ends in {network_file.SUFFIX}; name it so."
+        )
+    for path in (options.out, options.json, options.figure):
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise SpikecError(
+                f"{path}: is a folder, or stands in none that there is; name a file in a folder."
+            )
 
 
 def split_recordings(folder: Path, network: ir.Network) -> Split:
@@ -235,11 +258,11 @@ def _levels(
         """Judges one more level; whether to go on."""
         stages.append(stage)
         levels.append(_judge(stage, split, steps, options.target))
-        drop = 100 * (levels[0].validation - levels[-1].validation)
-        return bool(drop <= _TOO_FAR * max(options.max_accuracy_drop, 1.0))
+        return _lost(levels[0], levels[-1]) <= _TOO_FAR * float(max(options.max_accuracy_drop, 1))
 
-    say("exact")
-    add(exact)
+    if exact.removed:
+        say("exact")
+        add(exact)
     say("rarely active")
     quiet, rare = _quiet(exact, recordings, options.min_rate)
     if quiet is not None:
@@ -247,7 +270,7 @@ def _levels(
     last = quiet or exact
     if rare is not None:
         tuned = lessons.learn(rare.network, options.updates)
-        last = dataclasses.replace(rare, network=tuned)
+        last = dataclasses.replace(rare, network=tuned, learnt=True)
         if not add(last):
             return levels, stages
     while redundant.cost(last.network, survey) > _LEAST * whole:
@@ -257,10 +280,21 @@ def _levels(
         last = _slimmed(last, found)
         say(last.name)
         tuned = lessons.learn(last.network, options.updates)
-        last = dataclasses.replace(last, network=tuned)
+        last = dataclasses.replace(last, network=tuned, learnt=True)
         if not add(last):
             break
     return levels, stages
+
+
+def _learnt_from_all(
+    options: argparse.Namespace, original: ir.Network, chosen: _Stage, split: Split, steps: int
+) -> _Stage:
+    """The chosen network once it has learnt from the recordings that chose it, too."""
+    every = dataclasses.replace(split, calibration=(*split.calibration, *split.validation))
+    recordings = _frames(every.calibration, original, steps)
+    lessons = recover.Lessons.of(original, recordings, _labels(original, every))
+    tuned = lessons.learn(chosen.network, 2 * options.updates)
+    return dataclasses.replace(chosen, name=f"{chosen.name}, all", network=tuned)
 
 
 def _labels(network: ir.Network, split: Split) -> list[int]:
@@ -365,11 +399,15 @@ def _slimmed(stage: _Stage, found: redundant.Slim) -> _Stage:
     return _Stage(name, found.network, kept, (*stage.removed, *removed), trimmed)
 
 
-def _judge(stage: _Stage, split: Split, steps: int, target: profile.Target) -> Level:
+def _judge(
+    stage: _Stage, split: Split, steps: int, target: profile.Target, validates: bool = True
+) -> Level:
     """Accuracy and cost of one network."""
     model = Model.of(stage.network, "network", "f32")
     host = model.build()
-    validated = evaluate(model, split.validation, steps, host=host)
+    validation = None
+    if validates:
+        validation = evaluate(model, split.validation, steps, host=host).accuracy
     judged = evaluate(model, split.judged, steps, host=host)
     few = dataset.spaced(split.judged, _TIMED)
     frames = [one.frames(stage.network.input.axes, steps) for one in few]
@@ -385,7 +423,7 @@ def _judge(stage: _Stage, split: Split, steps: int, target: profile.Target) -> L
         cost.unit,
     )
     return Level(
-        stage.name, validated.accuracy, judged.accuracy, judged.low, judged.high, judged.right,
+        stage.name, validation, judged.accuracy, judged.low, judged.high, judged.right,
         judged.total, figures,
     )  # fmt: skip
 
@@ -395,13 +433,20 @@ def _additions(judged: Evaluation, steps: int) -> float:
 
 
 def _choose(levels: Sequence[Level], stages: Sequence[_Stage], drop: float) -> _Stage:
-    """The last level, so the smallest, whose accuracy on validation is within the drop."""
+    """The last level, so the smallest, within the drop on validation and on held-out recordings."""
     allowed = [
         stage
         for level, stage in zip(levels, stages, strict=True)
-        if 100 * (levels[0].validation - level.validation) <= drop + 1e-9
+        if _lost(levels[0], level) <= drop + 1e-9
+        and 100 * (levels[0].accuracy - level.accuracy) <= drop + 1e-9
     ]
     return allowed[-1]
+
+
+def _lost(original: Level, level: Level) -> float:
+    """Points of accuracy on validation recordings that a level is below the original."""
+    assert original.validation is not None and level.validation is not None, "both were validated"
+    return 100 * (original.validation - level.validation)
 
 
 def summary(removed: Sequence[passes.Removal]) -> list[str]:
@@ -452,7 +497,8 @@ def _curve(levels: Sequence[Level], chosen: str, split: Split) -> list[str]:
             "-".join(map(str, figures.channels.values())),
             f"{figures.neurons:,}", f"{figures.table_bytes:,}", f"{figures.state_bytes:,}",
             f"{figures.additions:,.0f}", exact, f"{whole / figures.step_cost:.2f}x",
-            f"{100 * level.validation:.2f}", f"{100 * level.accuracy:.2f}",
+            "-" if level.validation is None else f"{100 * level.validation:.2f}",
+            f"{100 * level.accuracy:.2f}",
             f"{100 * level.low:.1f}-{100 * level.high:.1f}",
         ])  # fmt: skip
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -470,7 +516,7 @@ def _curve(levels: Sequence[Level], chosen: str, split: Split) -> list[str]:
         )  # fmt: skip
     lines.append("")
     for level in levels:
-        cost = round(_BAR * level.figures.step_cost / whole)
+        cost = round(_BAR * min(1.0, level.figures.step_cost / whole))
         lines.append(
             f"{level.name:>{widths[0]}} |{'#' * cost:{_BAR}}| {100 * level.accuracy:.2f} %"
         )

@@ -3,15 +3,17 @@
 
 What is learnt are weights and biases. What is matched are the currents into the output neurons,
 summed over time as their membranes sum them; also the label's output should have the largest
-current (cross-entropy of the currents' sums), lest the original's mistakes are learnt. A spike has
-no slope, so a smooth one stands in for it (surrogate gradient, Neftci et al. 2019; SuperSpike's,
-Zenke and Ganguli 2018), and what a reset takes off is taken as a constant. Sums here are in any
-order: nothing of this has to be exact, because what runs is judged afterwards.
+current (cross-entropy of the currents' sums), lest the original's mistakes are learnt, and hidden
+layers should spike little. A spike has no slope, so a smooth one stands in for it (surrogate
+gradient, Neftci et al. 2019; SuperSpike's, Zenke and Ganguli 2018), and what a reset takes off is
+taken as a constant. Sums here are in any order: nothing of this has to be exact, because what runs
+is judged afterwards.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias, assert_never
@@ -32,6 +34,7 @@ _TURN = 0.2  # radians that it is turned by
 _STRETCH = 0.1  # by which its sides grow or shrink
 _COPIES = 6  # of each recording
 _LABELS = 1.0  # what labels count for, by the size of the currents
+_TOLL = 3e-4  # what a spike of a hidden layer counts for beside a label: it costs additions
 _LOOKS = 8  # at what came of learning, while it goes on
 _LOOKED_AT = 96  # recordings
 _ROWS = 640  # steps times recordings in a batch, about
@@ -108,12 +111,16 @@ class Lessons:
         """Of all recordings together: the currents' squared errors; and what is learnt by."""
         steps = len(self.recordings[0])
         size = max(1, _ROWS // steps)
-        squares, surprise = 0.0, 0.0
+        squares, surprise = 0.0, 0.0  # the latter with the toll on spikes
         layers, beta = _before_outputs(network), _decay(network)
         for start in range(0, len(self.moves), size):
             chosen = range(start, min(start + size, len(self.moves)))
             shown = batched(self.shown(chosen))
-            given, _ = forward(layers, shown, steps, parameters(layers))
+            seen: dict[str, ir.Floats] = {}
+            given, _ = forward(layers, shown, steps, parameters(layers), seen=seen)
+            for layer, reader in itertools.pairwise(layers):
+                if isinstance(layer, ir.Leaky):
+                    surprise += _TOLL * np.count_nonzero(seen[reader.name])
             squares += float(np.square(summed(given, steps, beta) - self._wanted(chosen)).sum())
             if self.labels:
                 shares, labels = self._shares(given, chosen)
@@ -153,7 +160,9 @@ class Lessons:
             slope = summed(off[::-1], steps, beta)[::-1] * np.float32(2 / batch)
             if self.labels:
                 slope += weight * self._surprise(given, chosen) / batch
-            for back in reversed(backs):
+            for layer, back in zip(reversed(layers), reversed(backs), strict=True):
+                if isinstance(layer, ir.Leaky):
+                    slope = slope + _TOLL * weight / batch
                 slope = back(slope)
             rate = _RATE * 0.5 * (1 + math.cos(math.pi * update / (updates + 1)))
             for key, values in own.items():  # Adam, Kingma and Ba 2015
