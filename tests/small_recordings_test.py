@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""int8 on real recordings: as accurate as float, and as small on the Cortex-M7 as it has to be.
+"""int8 and pruning on real recordings: as accurate as they must be, and as small.
 
 Where the shared data is not there, it says so and skips.
 """
@@ -16,7 +16,7 @@ from torch import nn
 
 from benchmarks.seed_networks import seed_network
 from models.nmnist.net import INPUT_SHAPE, STEPS, net
-from spikec import dataset, firmware_build, ir, profile, reference
+from spikec import dataset, firmware_build, ir, network_file, profile, reference
 from spikec.errors import SpikecError
 from spikec.evaluate import evaluate
 from spikec.host import Host
@@ -103,3 +103,29 @@ def test_the_seed_network_in_int8_is_small_and_fast_on_the_cortex_m7() -> None:
     assert small.size.state <= 32 * 1024
     assert small.step_cost <= 450_000
     assert small.step_cost < whole.step_cost
+
+
+def test_the_pruned_network_is_smaller_and_loses_at_most_a_point() -> None:
+    pruned = network_file.read(Path(os.environ["PRUNED"])).network
+    original = network("models/nmnist")
+    found = {}
+    for name, one in (("original", original), ("pruned", pruned)):
+        model = Model.of(one, "network", "f32")
+        found[name] = evaluate(model, held_out(), STEPS)
+        print(f"{name}: {found[name]}\n{model.report()}")
+    assert 100 * (found["original"].accuracy - found["pruned"].accuracy) <= 1.0
+    small = Model.of(pruned, "network", "f32").report()
+    whole = Model.of(original, "network", "f32").report()
+    assert 2 * small.table_bytes < whole.table_bytes
+    assert 2 * small.state_bytes < whole.state_bytes
+    try:
+        firmware_build.compiler()
+        firmware_build.emulator()
+    except SpikecError as error:
+        pytest.skip(str(error))
+    frames = [one.frames(INPUT_SHAPE, STEPS) for one in dataset.spaced(held_out(), 3)]
+    fewer, all_ = (
+        profile.profile(Model.of(one, "network", "f32"), frames, "cortex-m7")
+        for one in (pruned, original)
+    )
+    assert fewer.step_cost < 0.7 * all_.step_cost
