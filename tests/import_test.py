@@ -444,7 +444,7 @@ def test_a_name_that_c_cannot_use_is_refused(name: str) -> None:
 
 
 def test_numbers_of_an_unknown_kind_are_refused() -> None:
-    with pytest.raises(SpikecError, match=r"numbers='f64' is not supported.*numbers='f32'"):
+    with pytest.raises(SpikecError, match=r"numbers='f64' is not supported; use 'f32' or 'int8'"):
         spikec.compile(small(), input_shape=MAP, numbers="f64")
 
 
