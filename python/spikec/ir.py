@@ -6,7 +6,8 @@ and in *memory order*: maps are ``[y, x, c]`` (channel last), convolution weight
 ``[ky, kx, ic, oc]``, linear weights ``[in, out]``, so that one spike adds one contiguous row.
 
 A network in whole numbers, which ``passes/quantize.py`` makes, has int8 weights without biases,
-``AvgPool2d`` whose divisors are 1, ``IntegerLeaky`` neurons and no ``Affine``.
+``AvgPool2d`` whose divisors are 1, neurons that are ``IntegerLeaky`` or a ``Cell`` with a
+``unit``, and no ``Affine``.
 """
 
 from __future__ import annotations
@@ -33,13 +34,15 @@ class Shape:
     """The shape of one value: a map of ``height`` x ``width`` positions with ``channels`` each.
 
     ``flat`` says that snnTorch sees one axis of ``size`` features. Memory order does not change
-    when a map is flattened; only the order in which snnTorch counts does.
+    when a map is flattened; only the order in which snnTorch counts does. ``line`` says that
+    snnTorch sees a row of ``width`` positions, as Conv1d does; ``height`` is 1.
     """
 
     height: int
     width: int
     channels: int
     flat: bool
+    line: bool = False
 
     @property
     def size(self) -> int:
@@ -48,9 +51,11 @@ class Shape:
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """snnTorch's own axes: ``(C, H, W)``, or ``(N,)`` when flat."""
+        """snnTorch's own axes: ``(C, H, W)``, ``(C, L)`` of a line, or ``(N,)`` when flat."""
         if self.flat:
             return (self.size,)
+        if self.line:
+            return (self.channels, self.width)
         return (self.channels, self.height, self.width)
 
     def to_memory(self, values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
@@ -191,13 +196,154 @@ class IntegerLeaky(Node):
         return True
 
 
-Spiking: TypeAlias = Leaky | IntegerLeaky
-Layer: TypeAlias = Conv2d | Linear | MaxPool2d | AvgPool2d | Affine | Flatten | Spiking
+Op: TypeAlias = Literal[
+    "add", "sub", "mul", "neg", "abs", "maximum", "greater", "at_least", "select", "number",
+    "sigmoid", "tanh", "nearest", "decay", "shift",
+]  # fmt: skip
+"""What one step of a program does, its arguments in order:
+
+``add``, ``sub``, ``mul``, ``neg``, ``abs``, ``maximum``
+    of numbers; each is rounded by itself.
+``greater``, ``at_least``
+    a flag: the first number ``>``, or ``>=``, the second.
+``select``
+    of a flag and two numbers: the first number where the flag is set, the second elsewhere.
+``number``
+    a flag as 1 or 0.
+``sigmoid``, ``tanh``
+    of a float, as ``reference.py`` computes them.
+``nearest``
+    of a float and a parameter ``[n]``, a table of levels: the nearest level, of equally near ones
+    the first.
+``decay``
+    of whole numbers: ``(a * b + 2**14) >> 15``.
+``shift``
+    of whole numbers: ``a << b``, where b is a parameter of one value.
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One statement of a program, ``name = op(arguments)``.
+
+    An argument names a current, a parameter, a state (its value before the time step) or an
+    earlier statement.
+    """
+
+    name: str
+    op: Op
+    arguments: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Parameter:
+    """A constant of a program: ``[1, 1, 1]``, ``[1, 1, c]`` or ``[y, x, c]``; levels are ``[n]``."""
+
+    name: str
+    values: Floats | Integers
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class State:
+    """What a program remembers from step to step: 0 at first, then what ``next`` names."""
+
+    name: str
+    next: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Cell(Node):
+    """Neurons, or other cells, of any kind: one program that each of them runs in a time step.
+
+    ``kind`` says what they were, such as ``snntorch.Synaptic``. ``currents`` names what each of
+    ``inputs`` gives: one name, or several for an input that has as many channels for every channel
+    here, as the gates of an LSTM: ``[y][x][gate][c]``. ``fires`` names the statement that is the
+    spike, a ``greater`` or ``at_least`` of the potential and a threshold, which is a parameter; a
+    spike counts ``grade``. With ``winner`` only that cell of all fires whose statement of this name
+    is the largest (of equal ones the first in snnTorch's order), if it would fire anyway; what
+    follows in the program sees this spike. Without ``fires`` a cell hands on what ``value`` names.
+    The first of ``states`` is what is called the membrane; a cell that fires has one.
+
+    A program in whole numbers (32 bits, which never overflow) has a ``unit``: what one count of the
+    membrane is worth of the network's own.
+    """
+
+    kind: str
+    currents: tuple[tuple[str, ...], ...]
+    parameters: tuple[Parameter, ...]
+    states: tuple[State, ...]
+    program: tuple[Step, ...]
+    fires: str | None
+    winner: str | None
+    value: str | None
+    grade: Floats
+    unit: Floats | None
+
+    @property
+    def unit_spikes(self) -> bool:
+        """Whether it hands on spikes of size 1, so that a list of positions says it all."""
+        whole = self.unit is not None
+        return self.fires is not None and (whole or bool(np.all(self.grade == 1.0)))
+
+    @property
+    def threshold(self) -> Floats | Integers:
+        """What a potential must exceed; infinite if it never fires."""
+        for step in self.program:
+            if step.name == self.fires:
+                return self.parameter(step.arguments[1])
+        return np.full((1, 1, 1), np.inf, np.float32)
+
+    def parameter(self, name: str) -> Floats | Integers:
+        """The values of the parameter ``name``."""
+        return next(each.values for each in self.parameters if each.name == name)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Previous(Node):
+    """What the layer it reads handed on in the time step before, 0 in the first one.
+
+    That layer comes later in the network, and after all that read this one: a loop is closed.
+    """
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Concat(Node):
+    """Joins what its inputs hand on, ``torch.cat``: channels of maps, features of flat values.
+
+    Features are in snnTorch's order, so that the result has one position, ``(1, 1, N)``.
+    """
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Unflatten(Node):
+    """Flat features become a map ``(C, H, W)`` or a line ``(C, L)``, ``torch.nn.Unflatten``."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class AffineTT(Node):
+    """A scale and a shift for every time step, what ``snntorch.BatchNormTT1d/2d`` does.
+
+    ``scale`` and ``shift`` are ``[T, 1, 1, 1]``, ``[T, 1, 1, c]`` or ``[T, y, x, c]``, of the same
+    shape; the network runs for at most ``T`` time steps.
+    """
+
+    scale: Floats
+    shift: Floats
+
+
+Spiking: TypeAlias = Leaky | IntegerLeaky | Cell
+"""What has neurons; of cells, those that have a state."""
+Layer: TypeAlias = (
+    Conv2d | Linear | MaxPool2d | AvgPool2d | Affine | AffineTT | Flatten | Unflatten | Concat
+    | Previous | Spiking
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """A feed-forward network: layers in an order that can be run, so far each reading one other.
+    """A network: layers in an order that can be run, each after all that it reads.
+
+    Only a ``Previous`` reads a later layer. The last layer's spikes are the network's outputs.
 
     ``source`` and ``sha256`` say what it was made from; they are printed in the generated files.
     ``input_max`` declares the range of every input value, 0 to that; None: any number. What is
@@ -212,24 +358,50 @@ class Network:
 
     @property
     def spiking(self) -> tuple[Spiking, ...]:
-        """The spiking layers, first to last: what a trace shows."""
-        return tuple(layer for layer in self.layers if isinstance(layer, Spiking))
+        """The layers of neurons, first to last: what a trace shows."""
+        return tuple(
+            layer
+            for layer in self.layers
+            if isinstance(layer, Leaky | IntegerLeaky) or (isinstance(layer, Cell) and layer.states)
+        )
 
     @property
     def numbers(self) -> Numbers:
         """The format of weights and membranes."""
-        return "int8" if any(isinstance(layer, IntegerLeaky) for layer in self.layers) else "f32"
+        whole = any(
+            isinstance(layer, IntegerLeaky) or (isinstance(layer, Cell) and layer.unit is not None)
+            for layer in self.layers
+        )
+        return "int8" if whole else "f32"
 
     @property
     def output(self) -> Layer:
         """The last layer; its spikes are the network's outputs."""
         return self.layers[-1]
 
+    @property
+    def readout(self) -> Spiking | None:
+        """The neurons that are the outputs, one for one; None if there are not just those."""
+        layer = self.output
+        while isinstance(layer, Flatten):
+            layer = self.layer(layer.inputs[0])
+        return next((neurons for neurons in self.spiking if neurons is layer), None)
+
+    @property
+    def max_steps(self) -> int | None:
+        """For how many time steps it can run; None: for any number."""
+        steps = [len(layer.scale) for layer in self.layers if isinstance(layer, AffineTT)]
+        return min(steps, default=None)
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name."""
+        return next(layer for layer in self.layers if layer.name == name)
+
     def shape_of(self, name: str) -> Shape:
         """The shape of a layer's output, or of the input."""
         if name == INPUT:
             return self.input
-        return next(layer.shape for layer in self.layers if layer.name == name)
+        return self.layer(name).shape
 
     def split(self, rows: npt.NDArray[Scalar]) -> dict[str, npt.NDArray[Scalar]]:
         """Rows ``[T, neurons]`` of all spiking layers, cut into ``[T, H, W, C]`` by layer name."""
@@ -243,7 +415,7 @@ class Network:
         return parts
 
     def readers(self, name: str) -> tuple[Layer, ...]:
-        """The layers that read ``name``."""
+        """The layers that read ``name``, in this time step or the next."""
         return tuple(layer for layer in self.layers if name in layer.inputs)
 
 
