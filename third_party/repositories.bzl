@@ -37,6 +37,14 @@ def spikec_repositories():
         ],
     )
     pip_packages(
+        name = "spikec_pip_nir",
+        locks = ["//third_party/python:nir.lock"],
+    )
+    pip_packages(
+        name = "spikec_pip_spikingjelly",
+        locks = ["//third_party/python:spikingjelly.lock"],
+    )
+    pip_packages(
         name = "spikec_pip_tonic",
         locks = ["//third_party/python:tonic.lock"],
     )

