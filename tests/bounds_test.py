@@ -365,6 +365,7 @@ def test_inputs_that_are_made_to_break_the_bounds_of_a_network_do_not(
             reached = search.run()
             limit = bound.high.max() if sign > 0 else -bound.low.min()
             assert reached <= limit
+            assert isinstance(layer, ir.Leaky | ir.IntegerLeaky)
             if layer is network.spiking[0] and layer.reset == "none":
                 assert reached > 0.9 * limit, (layer.name, sign, reached, limit)
 

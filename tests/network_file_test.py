@@ -54,6 +54,70 @@ def every_layer() -> ir.Network:
     )  # fmt: skip
 
 
+def every_graph() -> ir.Network:
+    """A network with a layer of every kind that a chain of modules does not have.
+
+    ``rsynaptic1`` hears its own spikes of the step before; its input comes by two ways.
+    """
+    rng = np.random.default_rng(0)
+
+    def some(*shape: int, over: float = 1.0) -> ir.Floats:
+        return (rng.uniform(0.25, 1.0, shape) / over).astype(np.float32)
+
+    flat, wide = ir.Shape(1, 1, 6, flat=True), ir.Shape(1, 1, 12, flat=True)
+    line = ir.Shape(1, 3, 4, flat=False, line=True)
+    one, none = np.ones((1, 1, 1), np.float32), np.zeros(6, np.float32)
+    loop = ir.Previous("previous1", "rec", ("rsynaptic1",), flat)
+    cell = ir.Cell(
+        "rsynaptic1", "rec", ("linear1", "linear2"), flat, "snntorch.RSynaptic",
+        (("current",), ("recurrent",)),
+        (
+            ir.Parameter("alpha", some(1, 1, 6)), ir.Parameter("beta", some(1, 1, 1)),
+            ir.Parameter("threshold", one), ir.Parameter("zero", 0 * one),
+            ir.Parameter("levels", np.linspace(-4, 4, 9, dtype=np.float32)),
+        ),
+        (ir.State("mem", "kept"), ir.State("syn", "syn_next")),
+        (
+            ir.Step("reset", "greater", ("mem", "threshold")),
+            ir.Step("syn_decayed", "mul", ("alpha", "syn")),
+            ir.Step("syn_driven", "add", ("syn_decayed", "current")),
+            ir.Step("syn_next", "add", ("syn_driven", "recurrent")),
+            ir.Step("decayed", "mul", ("beta", "mem")),
+            ir.Step("driven", "add", ("decayed", "syn_next")),
+            ir.Step("off", "select", ("reset", "threshold", "zero")),
+            ir.Step("full", "sub", ("driven", "off")),
+            ir.Step("kept", "nearest", ("full", "levels")),
+            ir.Step("spike", "greater", ("kept", "threshold")),
+        ),
+        "spike", None, None, one, None,
+    )  # fmt: skip
+    relu = ir.Cell(
+        "relu1", "relu", ("concat1",), wide, "torch.relu", (("current",),),
+        (ir.Parameter("zero", 0 * one),), (),
+        (ir.Step("value", "maximum", ("current", "zero")),),
+        None, None, "value", one, None,
+    )  # fmt: skip
+    return ir.Network(
+        wide,
+        (
+            ir.AffineTT("norm1", "bntt", ("input",), wide, some(20, 1, 1, 12), some(20, 1, 1, 12)),
+            loop,
+            ir.Linear("linear1", "fc", ("norm1",), flat, some(12, 6, over=8), some(6, over=8)),
+            ir.Linear("linear2", "rec", ("previous1",), flat, some(6, 6, over=8), none),
+            cell,
+            ir.Concat("concat1", "cat", ("rsynaptic1", "linear1"), wide),
+            relu,
+            ir.Unflatten("unflatten1", "view", ("relu1",), line),
+            ir.Flatten("flatten1", "flatten", ("unflatten1",), dataclasses.replace(
+                line, flat=True, line=False)),
+            ir.Linear("linear3", "out", ("flatten1",), flat, some(12, 6, over=4), none),
+            ir.Leaky("leaky1", "lif", ("linear3",), flat, one, one, one, "zero", True),
+        ),
+        "graph.pt",
+        "0" * 64,
+    )  # fmt: skip
+
+
 def assert_equal(ours: object, theirs: object) -> None:
     """Equal, array bits and all."""
     assert type(ours) is type(theirs)
@@ -83,10 +147,12 @@ def assert_comes_back(path: Path, network: ir.Network, steps: int | None = None)
 
 
 def test_a_network_with_every_layer_comes_back(tmp_path: Path) -> None:
-    network = every_layer()
     kinds = set(typing.get_args(ir.Layer))
-    assert {type(layer) for layer in network.layers} == kinds - {ir.IntegerLeaky}
-    assert_comes_back(tmp_path / "net.spikec", network, steps=30)
+    found = set()
+    for network in (every_layer(), every_graph()):
+        found |= {type(layer) for layer in network.layers}
+        assert_comes_back(tmp_path / "net.spikec", network, steps=30)
+    assert found == kinds - {ir.IntegerLeaky}
 
 
 @pytest.mark.parametrize("most", [1, 255, 32767])
@@ -148,7 +214,7 @@ def test_the_file_is_laid_out_as_its_module_says(tmp_path: Path) -> None:
     size = int.from_bytes(data[:8], "little")
     assert size % 8 == 0
     header = json.loads(data[8 : 8 + size])
-    assert header["__metadata__"]["spikec"] == "2"
+    assert header["__metadata__"]["spikec"] == "3"
     layer = network.layers[1]
     assert isinstance(layer, ir.Linear)
     entry = header["linear1.weight"]
@@ -199,7 +265,7 @@ def rename_kind(header: dict[str, Any], content: dict[str, Any]) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], object], str]] = {
     "old version": (lambda h, c: h["__metadata__"].update(spikec="1"), "version '1', and this is"),
-    "new version": (lambda h, c: h["__metadata__"].update(spikec="3"), "version '3', and this is"),
+    "new version": (lambda h, c: h["__metadata__"].update(spikec="4"), "version '4', and this is"),
     "version type": (lambda h, c: h["__metadata__"].update(spikec=1), "tensors, but no network"),
     "no metadata": (lambda h, c: h["__metadata__"].pop("spikec"), "tensors, but no network"),
     "missing array": (lambda h, c: h.pop("conv1.bias"), "'leaky1.beta' is not where"),
@@ -382,8 +448,10 @@ UNSOUND: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("conv1", {"name": "conv_1"}, "its name is not of its own"),
     ("conv1", {"name": "int"}, "its name is not of its own"),
     ("conv1", {"name": "norm1"}, "its name is not of its own"),
-    ("conv1", {"inputs": ("input",)}, "must read 'norm1'"),
-    ("conv1", {"inputs": ()}, "must read 'norm1'"),
+    ("conv1", {"inputs": ("conv2",)}, "reads 'conv2', which is no earlier layer"),
+    ("conv1", {"inputs": ("input", "input")}, "reads 2 layers where it must read 1"),
+    ("conv1", {"inputs": ()}, "reads 0 layers where it must read 1"),
+    ("conv1", {"inputs": ("input",)}, "layer 'norm1': nothing reads it"),
     ("norm1", {"shift": put(-0.0)}, "its shift holds -0.0"),
     ("norm1", {"scale": lambda s: np.ones((1, 2, 1), np.float32)}, "its scale is (1, 2, 1)"),
     ("norm1", {"shape": ir.Shape(9, 8, 3, flat=False)}, "is not that of its input"),
@@ -405,6 +473,73 @@ UNSOUND: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("leaky2", {"beta": lambda b: b[..., 1:]}, "its beta is (1, 1, 5)"),
     ("leaky2", {"shape": ir.Shape(1, 1, 7, flat=True)}, "is not that of its input"),
 )
+
+
+def program(which: str, **given: Any) -> Callable[[tuple[ir.Step, ...]], tuple[ir.Step, ...]]:
+    """The program with some fields of the statement ``which`` changed."""
+
+    def change(steps: tuple[ir.Step, ...]) -> tuple[ir.Step, ...]:
+        return tuple(
+            dataclasses.replace(step, **given) if step.name == which else step for step in steps
+        )
+
+    return change
+
+
+UNSOUND_GRAPH: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("norm1", {"scale": lambda s: s[:5]}, "are not [T, y, x, c], of one shape"),
+    ("norm1", {"scale": lambda s: s[..., 1:], "shift": lambda s: s[..., 1:]}, "(1, 1, 11)"),
+    ("previous1", {"inputs": ("norm1",)}, "reads 'norm1', which is no later layer"),
+    ("previous1", {"inputs": ("linear1",)}, "and 'linear2' reads it after that has run"),
+    ("previous1", {"inputs": ("flatten1",)}, "which computes nothing"),
+    ("previous1", {"inputs": ("nobody1",)}, "which is no later layer"),
+    ("previous1", {"shape": ir.Shape(1, 1, 5, flat=True)}, "is not that of its input"),
+    ("concat1", {"inputs": ("rsynaptic1",)}, "cannot be joined"),
+    ("concat1", {"shape": ir.Shape(2, 3, 2, flat=True)}, "cannot be joined"),
+    (
+        "rsynaptic1",
+        {"parameters": lambda p: (*p[:3], ir.Parameter("zero", p[3].values * np.nan), p[4])},
+        "its zero holds NaN or infinity",
+    ),
+    ("unflatten1", {"shape": ir.Shape(1, 3, 5, flat=False, line=True)}, "it cannot make"),
+    ("unflatten1", {"shape": ir.Shape(3, 1, 4, flat=False, line=True)}, "is a line and no line"),
+    ("rsynaptic1", {"inputs": ("linear1",)}, "its currents are not those of its inputs"),
+    ("rsynaptic1", {"currents": (("current",), ("a", "b"))}, "its input 6 is not 12"),
+    ("rsynaptic1", {"currents": (("current",), ("mem",))}, "'mem' is no name of its own"),
+    ("rsynaptic1", {"currents": (("current",), ("int x",))}, "'int x' is no name of its own"),
+    ("rsynaptic1", {"kind": "a\nb"}, "its kind is too long"),
+    ("rsynaptic1", {"program": program("full", arguments=("driven",))}, "full is sub of number"),
+    ("rsynaptic1", {"program": program("full", op="decay")}, "decay is of whole numbers only"),
+    ("rsynaptic1", {"program": program("off", op="maximum")}, "off is maximum of flag"),
+    ("rsynaptic1", {"program": program("decayed", arguments=("beta", "full"))}, "mul of number, n"),
+    ("rsynaptic1", {"program": program("spike", arguments=("kept", "mem"))}, "no potential"[3:]),
+    ("rsynaptic1", {"program": program("kept", op="greater")}, "its levels is (9,)"),
+    ("rsynaptic1", {"fires": "nothing"}, "its spike is no statement"),
+    ("rsynaptic1", {"fires": None}, "it hands on either spikes or a value"),
+    ("rsynaptic1", {"value": "kept"}, "it hands on either spikes or a value"),
+    ("rsynaptic1", {"winner": "spike"}, "does not come before the spike"),
+    ("rsynaptic1", {"states": ()}, "its reset is greater of nothing, number"),
+    ("rsynaptic1", {"states": (ir.State("mem", "spike"), ir.State("syn", "syn_next"))}, "is no nu"),
+    ("rsynaptic1", {"grade": put(0)}, "its grade is 0 somewhere"),
+    ("rsynaptic1", {"unit": np.ones((1, 1, 1), np.float32)}, "of a network in whole numbers"),
+    ("relu1", {"winner": "value"}, "it has a winner, but never fires"),
+    ("relu1", {"value": "zero2"}, "is no number of its program"),
+)
+
+
+@pytest.mark.parametrize("row", range(len(UNSOUND_GRAPH)))
+def test_a_graph_whose_layers_do_not_fit_is_neither_read_nor_written(
+    tmp_path: Path, row: int
+) -> None:
+    which, fields, said = UNSOUND_GRAPH[row]
+    bad = Saved(changed(every_graph(), which, fields), None)
+    path = tmp_path / "net.spikec"
+    path.write_bytes(network_file.encode(bad))
+    refused(path, said)
+    path.unlink()
+    with pytest.raises(spikec.SpikecError, match="this network cannot be saved"):
+        network_file.write(path, bad)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("row", range(len(UNSOUND)))

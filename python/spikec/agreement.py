@@ -52,9 +52,11 @@ def agreement(
             ours, theirs = reference.run(integer, given), reference.run(whole, given)
         for row, layer in zip(sums, integer.spiking, strict=True):
             fired, should = ours.spikes[layer.name] != 0, theirs.spikes[layer.name] != 0
-            unit = layer.unit if isinstance(layer, ir.IntegerLeaky) else np.float32(1.0)
+            unit = None if isinstance(layer, ir.Leaky) else layer.unit
             signal = theirs.membranes[layer.name].astype(np.float64)
-            noise = ours.membranes[layer.name] * unit.astype(np.float64) - signal
+            noise = (
+                ours.membranes[layer.name] * (1.0 if unit is None else unit.astype(float)) - signal
+            )
             row += (
                 fired.size, np.count_nonzero(fired == should), np.count_nonzero(fired & should),
                 np.count_nonzero(fired | should), (signal**2).sum(), (noise**2).sum(),

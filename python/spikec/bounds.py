@@ -10,6 +10,7 @@ are exact. What is tested are inputs that try to break them.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias, assert_never
 
 import numpy as np
@@ -48,10 +49,11 @@ class Bounds:
     membranes: dict[str, Interval]
 
 
-def of(network: ir.Network) -> Bounds:
+def of(network: ir.Network, loops: Mapping[str, Interval] | None = None) -> Bounds:
     """The bounds of ``network`` for inputs from 0 to its ``input_max``.
 
-    Without a declared range inputs are unbounded, and so is all that depends on them.
+    Without a declared range inputs are unbounded, and so is all that depends on them. ``loops`` are
+    the values of ``Previous`` layers, by name, of a network that has yet to get what they read.
     """
     exact = network.numbers == "int8"
     shape = network.input
@@ -61,6 +63,13 @@ def of(network: ir.Network) -> Bounds:
     values = {ir.INPUT: Interval(np.full(axes, least), np.full(axes, most))}
     membranes = {}
     for layer in network.layers:
+        if isinstance(layer, ir.Previous):
+            values[layer.name] = (
+                _handed_on(network.layer(layer.inputs[0]), exact)
+                if loops is None
+                else loops[layer.name]
+            )
+            continue
         value = values[layer.inputs[0]]
         match layer:
             case ir.Conv2d() | ir.Linear():
@@ -74,8 +83,33 @@ def of(network: ir.Network) -> Bounds:
                 values[layer.name] = _mean(layer, value, exact)
             case ir.Affine():
                 values[layer.name] = _scaled(layer, value)
+            case ir.AffineTT():
+                steps = [
+                    _scaled(
+                        ir.Affine(layer.name, layer.source, layer.inputs, layer.shape, *one), value
+                    )
+                    for one in zip(layer.scale, layer.shift, strict=True)
+                ]
+                values[layer.name] = Interval(
+                    np.min([step.low for step in steps], axis=0),
+                    np.max([step.high for step in steps], axis=0),
+                )
             case ir.Flatten():
                 values[layer.name] = value
+            case ir.Unflatten():
+                before = network.shape_of(layer.inputs[0])
+                ends = np.stack([value.low, value.high])
+                values[layer.name] = Interval(*reference.unflatten(layer, before, ends))
+            case ir.Concat():
+                parts = [(network.shape_of(name), values[name]) for name in layer.inputs]
+                values[layer.name] = Interval(
+                    reference.concat(layer, [(shape, each.low[None]) for shape, each in parts])[0],
+                    reference.concat(layer, [(shape, each.high[None]) for shape, each in parts])[0],
+                )
+            case ir.Cell():
+                values[layer.name], membranes[layer.name] = _cell(
+                    layer, [values[name] for name in layer.inputs], exact
+                )
             case ir.Leaky() | ir.IntegerLeaky():
                 membranes[layer.name] = membrane(layer, value)
                 fires = membranes[layer.name].high > layer.threshold
@@ -84,6 +118,141 @@ def of(network: ir.Network) -> Bounds:
             case _:
                 assert_never(layer)
     return Bounds(values, membranes)
+
+
+def _handed_on(layer: ir.Layer, exact: bool) -> Interval:
+    """What a layer can hand on whatever it reads: of spikes their sizes."""
+    axes = (layer.shape.height, layer.shape.width, layer.shape.channels)
+    if not isinstance(layer, ir.Spiking) or (isinstance(layer, ir.Cell) and layer.fires is None):
+        return Interval(np.full(axes, -np.inf), np.full(axes, np.inf))
+    spike = np.broadcast_to(1.0 if exact else layer.grade.astype(np.float64), axes)
+    return Interval(np.minimum(spike, 0.0), np.maximum(spike, 0.0))
+
+
+def _cell(cell: ir.Cell, inputs: Sequence[Interval], exact: bool) -> tuple[Interval, Interval]:
+    """What cells hand on, and their membranes; of float32 ones only spikes are known."""
+    unknown = _handed_on(cell, exact)
+    anything = Interval(np.full_like(unknown.low, -np.inf), np.full_like(unknown.low, np.inf))
+    found = statements(cell, inputs) if exact else None
+    if found is None:
+        return unknown, anything
+    value = unknown if cell.value is None else found[cell.value]
+    return value, found[cell.states[0].name] if cell.states else anything
+
+
+_TRIES = 64
+_LARGEST = 2.0**40
+
+
+def statements(cell: ir.Cell, inputs: Sequence[Interval]) -> dict[str, Interval] | None:
+    """The intervals of all that has a name in a program of whole numbers; None: it has no bounds.
+
+    Those of the states are such that a time step that starts within them ends within them. They are
+    found by running the program on intervals until nothing grows, in larger and larger strides.
+    """
+    channels = cell.shape.channels
+    axes = (cell.shape.height, cell.shape.width, channels)
+    known = {
+        each.name: Interval(*(np.broadcast_to(each.values.astype(np.float64), axes),) * 2)
+        for each in cell.parameters
+    }
+    for names, value in zip(cell.currents, inputs, strict=True):
+        for part, name in enumerate(names):
+            place = slice(part * channels, (part + 1) * channels)
+            known[name] = Interval(value.low[..., place], value.high[..., place])
+    nothing = np.zeros(axes)
+    states = {each.name: Interval(nothing, nothing) for each in cell.states}
+    for attempt in range(_TRIES):
+        after = _after(cell, known | states)
+        grown = {name: _hull(states[name], each) for name, each in after.items()}
+        lower = {name: grown[name].low < states[name].low for name in states}
+        higher = {name: grown[name].high > states[name].high for name in states}
+        if not any(each.any() for each in (*lower.values(), *higher.values())):
+            break
+        stride = 1.0 if attempt < _TRIES // 4 else 2.0
+        states = {
+            name: Interval(
+                np.where(lower[name], stride * each.low, each.low),
+                np.where(higher[name], stride * each.high, each.high),
+            )
+            for name, each in grown.items()
+        }
+        if any(each.largest > _LARGEST for each in states.values()):
+            return None
+    else:
+        return None
+    for _ in range(_TRIES):  # a step that starts within bounds ends within tighter ones
+        states = {
+            name: _hull(Interval(nothing, nothing), each)
+            for name, each in _after(cell, known | states).items()
+        }
+    return _run(cell, known | states)
+
+
+def _after(cell: ir.Cell, known: dict[str, Interval]) -> dict[str, Interval]:
+    """The states after a time step."""
+    done = _run(cell, known)
+    return {each.name: done[each.next] for each in cell.states}
+
+
+def _hull(one: Interval, other: Interval) -> Interval:
+    return Interval(np.minimum(one.low, other.low), np.maximum(one.high, other.high))
+
+
+def _run(cell: ir.Cell, known: dict[str, Interval]) -> dict[str, Interval]:
+    """The statements of a program of whole numbers, on intervals; a flag is from 0 to 1."""
+    for step in cell.program:
+        given = [known[name] for name in step.arguments]
+        first = given[0]
+        match step.op:
+            case "add":
+                low, high = first.low + given[1].low, first.high + given[1].high
+            case "sub":
+                low, high = first.low - given[1].high, first.high - given[1].low
+            case "mul":
+                ends = [one * two for one in _ends(first) for two in _ends(given[1])]
+                low, high = np.min(ends, axis=0), np.max(ends, axis=0)
+            case "neg":
+                low, high = -first.high, -first.low
+            case "abs":
+                low = np.maximum(np.maximum(first.low, -first.high), 0.0)
+                high = _size(first.low, first.high)
+            case "maximum":
+                low = np.maximum(first.low, given[1].low)
+                high = np.maximum(first.high, given[1].high)
+            case "greater":
+                low = (first.low > given[1].high).astype(np.float64)
+                high = (first.high > given[1].low).astype(np.float64)
+            case "at_least":
+                low = (first.low >= given[1].high).astype(np.float64)
+                high = (first.high >= given[1].low).astype(np.float64)
+            case "select":
+                either = _hull(given[1], given[2])
+                low = np.where(first.low > 0, given[1].low, either.low)
+                high = np.where(first.low > 0, given[1].high, either.high)
+                low = np.where(first.high > 0, low, given[2].low)
+                high = np.where(first.high > 0, high, given[2].high)
+            case "number":
+                low, high = first.low, first.high
+            case "decay":
+                ends = [
+                    np.floor((one * two + 2.0**14) / 2.0**15)
+                    for one in _ends(first)
+                    for two in _ends(given[1])
+                ]
+                low, high = np.min(ends, axis=0), np.max(ends, axis=0)
+            case "shift":
+                low, high = first.low * 2.0 ** given[1].low, first.high * 2.0 ** given[1].low
+            case "sigmoid" | "tanh" | "nearest":
+                raise AssertionError("of floats only")
+            case _:
+                assert_never(step.op)
+        known[step.name] = Interval(low, high)
+    return known
+
+
+def _ends(interval: Interval) -> tuple[_Array, _Array]:
+    return interval.low, interval.high
 
 
 def _weighed(layer: ir.Conv2d | ir.Linear, value: Interval, exact: bool) -> Interval:
@@ -132,7 +301,7 @@ def _scaled(affine: ir.Affine, value: Interval) -> Interval:
     return Interval(low + affine.shift - error, high + affine.shift + error)
 
 
-def membrane(layer: ir.Spiking, current: Interval) -> Interval:
+def membrane(layer: ir.Leaky | ir.IntegerLeaky, current: Interval) -> Interval:
     """The interval of the membranes of ``layer``, driven by ``current``.
 
     With a decay ``b`` and a current of at most ``high`` a membrane that is never reset stays below
@@ -155,7 +324,7 @@ def membrane(layer: ir.Spiking, current: Interval) -> Interval:
 
 
 def _held(
-    layer: ir.Spiking, beta: _Array, threshold: _Array, low: _Array, high: _Array
+    layer: ir.Leaky | ir.IntegerLeaky, beta: _Array, threshold: _Array, low: _Array, high: _Array
 ) -> Interval:
     """Bounds that hold after every step if they hold before it, and at the start."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from spikec import emit_c, ir, reference
+from spikec import emit_c, ir, readout, reference
 from spikec.dataset import Labelled
 from spikec.errors import SpikecError
 from spikec.host import Host
@@ -32,23 +32,40 @@ _Z = 1.959964  # of a 95 % interval
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Decided:
+    """What a readout made of one recording.
+
+    ``winner`` is the class, if any, decided after ``steps`` time steps in which the network made
+    ``synaptic_operations``; ``winner_of_all`` the class without early exit.
+    """
+
+    winner: int | None
+    steps: int
+    synaptic_operations: int
+    winner_of_all: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Activity:
     """What a network did in one recording.
 
     ``counts`` are spikes by output, ``spikes`` by spiking layer, ``synaptic_operations`` the
     weights that active inputs add, by convolution and linear layer; whole recordings each.
-    ``prediction`` is the first output with the largest count, as the generated ``NAME_winner``
-    says, and None when no output spiked.
+    ``prediction`` is what the readout decided; without one the first output with the largest count,
+    as the generated ``NAME_winner`` says, and None when no output spiked.
     """
 
     events: int
     counts: tuple[float, ...]
     spikes: tuple[int, ...]
     synaptic_operations: tuple[int, ...]
+    decided: Decided | None = None
 
     @property
     def prediction(self) -> int | None:
         """The class, if any."""
+        if self.decided is not None:
+            return self.decided.winner
         return int(np.argmax(self.counts)) if any(self.counts) else None
 
 
@@ -72,13 +89,28 @@ class LayerMean:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Exits:
+    """When a readout decided, over all recordings.
+
+    ``steps`` are its time steps a recording, ``saved`` the share of all synaptic operations that
+    were not made, ``right`` how many recordings are right without early exit.
+    """
+
+    readout: str
+    steps: float
+    saved: float
+    right: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Evaluation:
     """How a network did; ``str()`` of it is a page for people.
 
     ``low`` and ``high`` are the 95 % Wilson interval of ``accuracy``, a share. ``silent``
     recordings made no output spike: they have no prediction and count as wrong. ``empty`` ones
-    held no event and were run as zeros. ``confusion`` is ``[label][prediction]``, with a last
-    column for no prediction. ``seconds`` is what everything took, on ``threads``.
+    held no event and were run as zeros. ``exits`` is None without a readout. ``confusion`` is
+    ``[label][prediction]``, with a last column for no prediction. ``seconds`` is what everything
+    took, on ``threads``.
     """
 
     network: str
@@ -94,6 +126,7 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     spikes: tuple[LayerMean, ...]
     synaptic_operations: tuple[LayerMean, ...]
+    exits: Exits | None
     recordings: tuple[Judged, ...]
     seconds: float = dataclasses.field(compare=False)
     threads: int = dataclasses.field(compare=False)
@@ -104,6 +137,13 @@ class Evaluation:
             f"{self.right} of {self.total} right: {100 * self.accuracy:.2f} % (95 % interval "
             f"{100 * self.low:.2f} to {100 * self.high:.2f}), {self.steps} steps a recording",
         ]
+        if self.exits is not None:
+            lines.append(f"readout {self.exits.readout}")
+            if self.exits.steps < self.steps:
+                lines.append(
+                    f"  {self.exits.steps:.1f} steps a recording, {100 * self.exits.saved:.1f} % "
+                    f"of synaptic operations saved; without early exit {self.exits.right} right"
+                )
         if self.silent:
             lines.append(
                 f"{self.silent} recording(s) without an output spike: no class, counted as wrong"
@@ -153,6 +193,9 @@ def evaluate(
 ) -> Evaluation:
     """Judges a network on recordings, each binned into ``steps`` time steps.
 
+    Its class is what the model's readout says; without one what most spikes say, or the largest
+    membranes where outputs never spike.
+
     ``threads``: as many as there are processors when None. ``host``: the model built already;
     it is built when None.
 
@@ -197,6 +240,7 @@ def evaluate(
         synaptic_operations=_means(
             weighted, [activity.synaptic_operations for activity in done]
         ),
+        exits=_exits(model, recordings, done),
         recordings=tuple(
             Judged(str(one.path), one.label, activity.prediction, activity)
             for one, activity in zip(recordings, done, strict=True)
@@ -220,11 +264,12 @@ def observe(
         SpikecError: a recording cannot be read or does not fit the network.
     """
     axes = model.network.input.axes
+    decides = model.readout or readout.needed(model.network)
 
     def one(path: Path) -> Activity:
         frames = Labelled(path, 0).frames(axes, steps)
         try:
-            return activity(model.network, host, frames)
+            return activity(model.network, host, frames, decides)
         except SpikecError as error:
             raise SpikecError(f"{path}: {error}") from error
 
@@ -237,31 +282,50 @@ def observe(
     return done
 
 
-def activity(network: ir.Network, host: Host, frames: npt.NDArray[np.float32]) -> Activity:
-    """What the network does with ``frames [T, *axes]`` of event counts."""
+def activity(
+    network: ir.Network,
+    host: Host,
+    frames: npt.NDArray[np.float32],
+    decides: readout.Readout | None = None,
+) -> Activity:
+    """What the network does with ``frames [T, *axes]`` of event counts, and what is decided."""
     spikes = host.spikes(frames)
     values = _Values(network, network.input.to_memory(frames), spikes)
-    operations = []
-    for layer in _weighted(network):
+    operations = np.zeros((len(frames), len(_weighted(network))), np.int64)
+    for i, layer in enumerate(_weighted(network)):
         before = values.of(layer.inputs[0])
         fan = fan_out(layer, network.shape_of(layer.inputs[0]))
-        active = np.count_nonzero(before, axis=(0, 3)).reshape(fan.shape)
-        operations.append(int((active * fan).sum()))
-    outputs = values.of(network.output.name)
-    counts = network.output.shape.to_axes(outputs).sum(axis=0, dtype=np.float64)
+        active = np.count_nonzero(before, axis=3).reshape(len(frames), -1)
+        operations[:, i] = active @ fan.ravel()
+    outputs = network.output.shape.to_axes(values.of(network.output.name))
+    counts = outputs.sum(axis=0, dtype=np.float64)
+    decided = None
+    if decides is not None:
+        fired = (outputs.reshape(len(frames), -1) != 0).astype(np.uint8)
+        membranes = None
+        if decides.of_membranes and network.readout is not None:
+            membranes = host.membranes(frames)[network.readout.source].reshape(fired.shape)
+        found = decides.decide(fired, membranes)
+        decided = Decided(
+            found.winner,
+            found.steps,
+            int(operations[: found.steps].sum()),
+            decides.whole.decide(fired, membranes).winner,
+        )
     return Activity(
         int(frames.sum(dtype=np.float64)),
         tuple(counts.reshape(-1).tolist()),
         tuple(int(np.count_nonzero(spikes[layer.name])) for layer in network.spiking),
-        tuple(operations),
+        tuple(operations.sum(axis=0).tolist()),
+        decided,
     )
 
 
 class _Values:
     """What layers hand on, ``[T, H, W, C]``, from what the spiking layers fired.
 
-    Only what lies between spikes and weights is computed here: poolings and the like. Where weights
-    follow weights, the reference computes the whole network once.
+    Only what lies between spikes and weights is computed here: poolings and the like. Where there
+    is more, such as weights that follow weights, the reference computes the whole network once.
     """
 
     def __init__(
@@ -274,10 +338,14 @@ class _Values:
         self._frames = frames
         self._layers = {layer.name: layer for layer in network.layers}
         self._known: dict[str, npt.NDArray[np.generic]] = {ir.INPUT: frames}
+        whole = network.numbers == "int8"
         for layer in network.spiking:
+            silent = isinstance(layer, ir.Cell) and layer.fires is None
+            if silent and layer is not network.readout:  # of outputs spikes are counted: none
+                continue
             fired = spikes[layer.name]
             # In whole numbers the size of a spike is in what reads it; outputs have no reader.
-            counted = isinstance(layer, ir.IntegerLeaky) and layer is not network.spiking[-1]
+            counted = whole and layer is not network.readout
             graded = not counted and not np.all(layer.grade == 1.0)
             self._known[layer.name] = fired * layer.grade if graded else fired
 
@@ -285,8 +353,12 @@ class _Values:
         """The values of a layer, or of the input."""
         if name not in self._known:
             layer = self._layers[name]
-            if isinstance(layer, ir.Conv2d | ir.Linear):
-                self._known |= reference.run(self._network, self._frames).values
+            if isinstance(layer, ir.Previous):
+                now = self.of(layer.inputs[0])
+                self._known[name] = np.concatenate([np.zeros_like(now[:1]), now])[:-1]
+            elif not isinstance(layer, ir.MaxPool2d | ir.AvgPool2d | ir.Affine | ir.Flatten):
+                ran = reference.run(self._network, self._frames)
+                self._known = {**ran.values, **self._known}
             else:
                 source = layer.inputs[0]
                 alone = ir.Network(
@@ -297,6 +369,22 @@ class _Values:
                 values = np.asarray(self.of(source), np.float32)
                 self._known[name] = reference.run(alone, values).values[name]
         return self._known[name]
+
+
+def _exits(model: Model, recordings: Sequence[Labelled], done: Sequence[Activity]) -> Exits | None:
+    decides = model.readout or readout.needed(model.network)
+    decisions = [one.decided for one in done if one.decided is not None]
+    if decides is None:
+        return None
+    total = sum(sum(one.synaptic_operations) for one in done)
+    made = sum(one.synaptic_operations for one in decisions)
+    labels = [one.label for one in recordings]
+    return Exits(
+        str(decides),
+        sum(one.steps for one in decisions) / len(decisions),
+        1 - made / total if total else 0.0,
+        sum(one.winner_of_all == label for one, label in zip(decisions, labels, strict=True)),
+    )
 
 
 def wilson(right: int, total: int) -> tuple[float, float]:

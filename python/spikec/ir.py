@@ -203,7 +203,7 @@ Op: TypeAlias = Literal[
 """What one step of a program does, its arguments in order:
 
 ``add``, ``sub``, ``mul``, ``neg``, ``abs``, ``maximum``
-    of numbers; each is rounded by itself.
+    of numbers; each is rounded by itself. The maximum is the second one if that is ``>`` the first.
 ``greater``, ``at_least``
     a flag: the first number ``>``, or ``>=``, the second.
 ``select``
@@ -237,7 +237,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Parameter:
-    """A constant of a program: ``[1, 1, 1]``, ``[1, 1, c]`` or ``[y, x, c]``; levels are ``[n]``."""
+    """A constant of a program: ``[1, 1, 1]``, ``[1, 1, c]`` or ``[y, x, c]``; levels ``[n]``."""
 
     name: str
     values: Floats | Integers

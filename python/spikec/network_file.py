@@ -28,7 +28,7 @@ from spikec.errors import SpikecError
 from spikec.files import write_whole
 
 SUFFIX = ".spikec"
-_VERSION = "2"
+_VERSION = "3"
 _LARGEST_HEADER = 1 << 24  # bytes
 _LARGEST_FILE = 1 << 30  # bytes
 _LARGEST_NUMBER = (1 << 31) - 1
@@ -201,7 +201,7 @@ def _typed(hint: Any, value: object, where: str, arrays: dict[str, ir.Floats]) -
     """Reverses ``_plain`` for a value of the type ``hint``; takes arrays out of ``arrays``."""
     what = where or "the network"
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if hint in (ir.Floats, ir.Weights):
+    if hint in (ir.Floats, ir.Weights, ir.Floats | ir.Integers):
         if value != where or where not in arrays:
             raise _FaultError(f"it lacks the array {where!r}")
         return arrays.pop(where)
@@ -221,8 +221,9 @@ def _typed(hint: Any, value: object, where: str, arrays: dict[str, ir.Floats]) -
             _typed(hints[place], item, f"{where}[{place}]", arrays)
             for place, item in enumerate(value)
         )
-    if hint == int | None:
-        return None if value is None else _typed(int, value, where, arrays)
+    if origin is types.UnionType and type(None) in parts:
+        (kept,) = (part for part in parts if part is not type(None))
+        return None if value is None else _typed(kept, value, where, arrays)
     if hint == ir.Integers:
         raise _FaultError(f"{what} is of a network in whole numbers, which no file holds")
     if origin is types.UnionType:  # layers

@@ -133,39 +133,58 @@ def compare(
     """Compares every spiking layer's spikes ``[T, *axes]``, by torch name, with snnTorch's.
 
     A difference is judged when no earlier one can have caused it: for every neuron the first, and
-    only before the first step at which a layer in front of it differs.
+    only before the first step at which a layer in front of it differs; in a network with loops,
+    only up to the first step at which any layer does.
 
     Raises:
         ValueError: a layer is missing, or the shapes are not the same.
     """
-    failures: list[Difference] = []
-    ties: list[Difference] = []
+    found: list[tuple[int, int, Difference]] = []
     neuron_steps = spikes = differing = 0
     margin = np.inf
-    before = max((len(values) for values in theirs.values()), default=0)
-    for layer in network.spiking:
-        assert isinstance(layer, ir.Leaky), "snnTorch computes with floats"
+    for index, layer in enumerate(network.spiking):
         name = layer.source
-        for what, found in (("ours", ours), ("snnTorch's", theirs), ("membranes", their_membranes)):
-            if name not in found:
-                raise ValueError(f"layer {name!r} is missing in {what}: {sorted(found)}")
+        if isinstance(layer, ir.Cell) and layer.fires is None:
+            continue  # its membrane is all there is
+        for what, given in (("ours", ours), ("snnTorch's", theirs), ("membranes", their_membranes)):
+            if name not in given:
+                raise ValueError(f"layer {name!r} is missing in {what}: {sorted(given)}")
         threshold = thresholds(layer)
-        judged = _differences(
-            name, ours[name], theirs[name], their_membranes[name], threshold, before
-        )
-        for difference in judged:
-            (ties if difference.rounding_tie else failures).append(difference)
-            before = min(before, difference.step)
+        differences = _differences(name, ours[name], theirs[name], their_membranes[name], threshold)
+        found += [(difference.step, index, difference) for difference in differences]
         neuron_steps += theirs[name].size
         spikes += int(np.count_nonzero(theirs[name]))
         differing += int(np.count_nonzero(ours[name] != theirs[name]))
         size = np.abs(threshold.astype(np.float64))
         distance = np.abs(their_membranes[name].astype(np.float64) - threshold)
         margin = min(margin, float(np.min(distance / np.where(size == 0, 1, size), initial=np.inf)))
-    return Parity(neuron_steps, spikes, differing, tuple(failures), tuple(ties), margin)
+    loops = any(isinstance(layer, ir.Previous) for layer in network.layers)
+    failures, ties = _judged(found, loops)
+    return Parity(neuron_steps, spikes, differing, failures, ties, margin)
 
 
-def thresholds(layer: ir.Leaky) -> ir.Floats:
+def _judged(
+    found: list[tuple[int, int, Difference]], loops: bool
+) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
+    """Failures and ties among each neuron's first difference, given with step and layer.
+
+    One that an earlier one may have caused is neither: it is of a layer behind that one's, or in a
+    network with loops of any layer in a later step.
+    """
+    failures: list[Difference] = []
+    ties: list[Difference] = []
+    first: dict[int, int] = {}  # the first step in which a layer differs
+    for step, index, difference in sorted(found, key=lambda entry: entry[:2]):
+        caused = any(
+            (at <= step and layer < index) or (loops and at < step) for layer, at in first.items()
+        )
+        if not caused:
+            (ties if difference.rounding_tie else failures).append(difference)
+            first.setdefault(index, step)
+    return tuple(failures), tuple(ties)
+
+
+def thresholds(layer: ir.Spiking) -> ir.Floats:
     """A layer's thresholds in snnTorch's own axes, one a neuron."""
     shape = layer.shape
     maps = np.broadcast_to(layer.threshold, (1, shape.height, shape.width, shape.channels))
@@ -173,13 +192,12 @@ def thresholds(layer: ir.Leaky) -> ir.Floats:
 
 
 def _differences(
-    layer: str, ours: Array, theirs: Array, their_membrane: Array, threshold: npt.ArrayLike,
-    before: int,
-) -> list[Difference]:  # fmt: skip
-    """Each neuron's first difference before step ``before``, earliest first."""
+    layer: str, ours: Array, theirs: Array, their_membrane: Array, threshold: npt.ArrayLike
+) -> list[Difference]:
+    """Each neuron's first difference, earliest first."""
     _same_shape(layer, ours, theirs)
     _same_shape(layer, their_membrane, theirs)
-    wrong = (ours != theirs)[:before].reshape(min(before, len(ours)), -1)
+    wrong = (ours != theirs).reshape(len(ours), -1)
     neurons = np.flatnonzero(wrong.any(axis=0))
     if not neurons.size:
         return []

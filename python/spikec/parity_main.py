@@ -217,7 +217,7 @@ def _differences(
         found: list[parity.BitDifference | str | None] = [
             _difference(layer.source, "spikes", fired, should_fire)
         ]
-        if isinstance(layer, ir.IntegerLeaky):
+        if network.numbers == "int8":
             kept = kept.view(np.int32)
             found.append(_difference(layer.source, "membranes", kept, should_keep))
         else:

@@ -17,16 +17,15 @@ def fold(network: ir.Network) -> ir.Network:
     rounded once. A batch norm that follows anything else, or whose product would not fit float32,
     stays an ``Affine`` layer.
     """
-    layers: list[ir.Layer] = []
+    layers: dict[str, ir.Layer] = {}
     renamed: dict[str, str] = {}
     for original in network.layers:
         inputs = tuple(renamed.get(name, name) for name in original.inputs)
         layer = dataclasses.replace(original, inputs=inputs)
-        before = layers[-1] if layers else None
+        before = layers.get(layer.inputs[0])
         if (
             isinstance(layer, ir.Affine)
             and isinstance(before, ir.Conv2d | ir.Linear)
-            and layer.inputs == (before.name,)
             and len(network.readers(original.inputs[0])) == 1
             and layer.scale.shape[:2] == layer.shift.shape[:2] == (1, 1)
         ):
@@ -35,7 +34,7 @@ def fold(network: ir.Network) -> ir.Network:
                 weight = (before.weight * scale).astype(np.float32)
                 bias = (before.bias * scale + layer.shift.ravel()).astype(np.float32)
             if np.isfinite(weight).all() and np.isfinite(bias).all():
-                layers[-1] = dataclasses.replace(
+                layers[before.name] = dataclasses.replace(
                     before,
                     source=f"{before.source}, {layer.source}",
                     weight=weight,
@@ -43,5 +42,9 @@ def fold(network: ir.Network) -> ir.Network:
                 )
                 renamed[layer.name] = before.name
                 continue
-        layers.append(layer)
-    return dataclasses.replace(network, layers=tuple(layers))
+        layers[layer.name] = layer
+    loops = tuple(
+        dataclasses.replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs))
+        for layer in layers.values()
+    )
+    return dataclasses.replace(network, layers=loops)
