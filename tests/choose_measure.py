@@ -82,14 +82,14 @@ def subject(
     shape = ir.Shape(height, width, channels, len(axes) == 1)
     first = {"spikes": (cases.leaky("none", beta=0.0, threshold=0.5),), "events": (),
              "array": (cases.avgpool(1),)}[reads]  # fmt: skip
-    layers: tuple[ir.Layer, ...] = ()
+    draft = cases.Draft((), shape, rng)
     for grow in (*first, layer, cases.leaky(threshold=3.0)):
-        layers = (*layers, grow(cases.Draft(layers, shape, rng)))
+        draft = draft.then(grow)
     frames = np.zeros((len(densities), shape.size), np.float32)
     for frame, density in zip(frames, densities, strict=True):
         count = max(1, round(density * shape.size))
         frame[rng.choice(shape.size, count, replace=False)] = 1.0
-    network = ir.Network(shape, layers, f"layer {name!r}", "")
+    network = ir.Network(shape, draft.layers, f"layer {name!r}", "")
     return Subject(name, network, frames.reshape(-1, height, width, channels))
 
 

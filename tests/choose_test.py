@@ -185,10 +185,10 @@ def test_the_command_calibrates_with_recordings(
     per_step: int, dense: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shape = ir.Shape(10, 10, 2, flat=False)
-    layers: tuple[ir.Layer, ...] = ()
+    draft = cases.Draft((), shape, np.random.default_rng(0))
     for grow in (cases.flatten(), cases.linear(16), cases.leaky()):
-        layers = (*layers, grow(cases.Draft(layers, shape, np.random.default_rng(0))))
-    network = ir.Network(shape, layers, "net", "0" * 64)
+        draft = draft.then(grow)
+    network = ir.Network(shape, draft.layers, "net", "0" * 64)
     saved = tmp_path / "net.spikec"
     network_file.write(saved, network_file.Saved(network, None))
     pixels = np.tile(np.arange(per_step), 4)  # the same inputs in each of four steps

@@ -48,6 +48,8 @@ static inline const char *spk_say_status(spk_status status) {
       return "an event is newer than the window being filled";
     case SPK_OUT_OF_RANGE:
       return "an input value is outside the declared range, or not a whole number";
+    case SPK_TOO_MANY_STEPS:
+      return "the network has parameters for no more time steps; it must be reset";
   }
   return "an unknown status";
 }

@@ -16,7 +16,8 @@ typedef enum spk_status {
   SPK_NOT_FINITE = 5,          // an input value is NaN or infinite
   SPK_TIME_RUNS_BACK = 6,      // an event is older than the window that is being filled
   SPK_WINDOW_OVER = 7,         // an event is newer than the window: take the window first
-  SPK_OUT_OF_RANGE = 8         // an input value is outside the declared range, or not whole
+  SPK_OUT_OF_RANGE = 8,        // an input value is outside the declared range, or not whole
+  SPK_TOO_MANY_STEPS = 9       // the network has parameters for no more time steps: reset it
 } spk_status;
 
 #endif  // SPK_STATUS_H_

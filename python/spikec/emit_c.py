@@ -12,12 +12,12 @@ from typing import assert_never
 
 import numpy as np
 
-from spikec import ir
+from spikec import emit_cell, ir
+from spikec.c_text import KEYWORDS, WIDTH, one_line, signature
 from spikec.emit_tables import (
-    WIDTH,
     broadcast_affine,
     float_literals,
-    one_line,
+    grade_table,
     rows_of,
     tables,
     tables_of,
@@ -27,13 +27,6 @@ from spikec.passes import plan as planning
 from spikec.passes.choose import Gathered
 from spikec.taps import spans, tap_step
 from spikec.version import VERSION
-
-_KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if "
-    "inline int long register restrict return short signed sizeof static struct switch typedef "
-    "union unsigned void volatile while bool true false main".split()
-)
-
 
 LEVELS = ("v3", "v4")
 """The levels of x86-64 that have a source of their own; see ``cc/runtime/spk_level.h``."""
@@ -56,8 +49,8 @@ def check_name(name: str) -> str:
             f"the name {name!r} is no C identifier, and generated symbols start with it; use "
             "letters, digits and underscores, and a letter first."
         )
-    taken = name in _KEYWORDS or name.lower() in _C_HEADERS
-    ending = re.search(r"_(model|v[34])$", name)
+    taken = name in KEYWORDS or name.lower() in _C_HEADERS
+    ending = re.search(r"_(model|readout|v[34])$", name)
     if ending:
         raise SpikecError(
             f"the name {name!r} ends in {ending[0]}, as one of the files generated for another "
@@ -113,6 +106,10 @@ def kernels(planned: planning.Plan) -> tuple[str, ...]:
                 used.add("spk_gather_f32.h")
             case planning.Fire(membrane=membrane):
                 used.add(f"spk_leaky_{'f32' if membrane.ctype == 'float' else 'int'}.h")
+            case planning.Update(layer=cell):
+                used |= emit_cell.headers(cell)
+            case planning.Place() | planning.Join():
+                used.add("spk_place.h")
             case planning.PoolSpikes():
                 used.add("spk_pool_spikes.h")
             case planning.PoolDense(writes=buffer):
@@ -140,11 +137,12 @@ def work(planned: planning.Plan) -> tuple[Work, ...]:
                     cols = sum(s.taps for s in spans(layer, 1, before.width))
                     adds = rows * cols * before.channels * (layer.shape.channels // layer.groups)
                 found.append(Work(layer.name, adds, 0))
-            case planning.Fire():
+            case planning.Fire() | planning.Update(index=int()):
                 found.append(Work(operation.layer.name, 0, operation.layer.shape.size))
             case (
                 planning.PoolSpikes() | planning.PoolDense() | planning.Scale() | planning.Expand()
-            ):
+                | planning.Place() | planning.Join() | planning.Update()
+            ):  # fmt: skip
                 continue
             case _:
                 assert_never(operation)
@@ -162,7 +160,7 @@ def _parameter(values: ir.Floats | ir.Integers, table: str, channels: int) -> st
 
 
 def _descriptor(operation: planning.Part) -> str:
-    """The ``static const`` descriptor of an operation's kernel; empty when it needs none."""
+    """The descriptor of an operation's kernel, or a function of its own; empty: it needs none."""
     match operation:
         case planning.Spread(layer=layer, before=before):
             suffix = _suffix(operation.writes)
@@ -180,6 +178,8 @@ def _descriptor(operation: planning.Part) -> str:
             return _gather_descriptor(layer.name, Gathered.of(layer, before))
         case planning.Fire():
             return _leaky_descriptor(operation)
+        case planning.Update():
+            return emit_cell.function(operation)
         case planning.PoolSpikes(layer=pool) | planning.PoolDense(layer=pool):
             dilation = pool.dilation if isinstance(pool, ir.MaxPool2d) else (1, 1)
             fields = {
@@ -199,7 +199,7 @@ def _descriptor(operation: planning.Part) -> str:
             average = isinstance(pool, ir.AvgPool2d)
             fields["divisors"] = f"{pool.name}_divisor" if average else "NULL"
             return _struct("spk_pool_f32", pool.name, fields)
-        case planning.Scale() | planning.Expand():
+        case planning.Scale() | planning.Expand() | planning.Place() | planning.Join():
             return ""
         case _:
             assert_never(operation)
@@ -375,11 +375,24 @@ def _call(operation: planning.Part, frame: bool) -> str:
                 f"spk_{kind}pool_dense_{_suffix(operation.writes)}(&{operation.layer.name}, "
                 f"s->{operation.reads.name}, s->{operation.writes.name});"
             )
-        case planning.Scale(layer=affine, buffer=buffer):
-            channels = broadcast_affine(affine)[0].size
+        case planning.Update():
+            return emit_cell.call(operation)
+        case planning.Place(reads=source, columns=columns):
+            out = f"s->{operation.writes.name}" + (f" + {operation.first}" * (operation.first > 0))
             return (
-                f"spk_affine_dense_f32({affine.name}_scale, {affine.name}_shift, {channels}, "
-                f"s->{buffer.name}, {affine.shape.size // channels});"
+                f"spk_place_{_suffix(operation.writes)}(s->{source.name}, "
+                f"{source.length // columns}, {columns}, {out}, {operation.row_step}, "
+                f"{operation.column_step});"
+            )
+        case planning.Join():
+            raise AssertionError("several calls")
+        case planning.Scale(layer=affine, buffer=buffer, step=step):
+            scale = broadcast_affine(affine)[0]
+            channels = scale.size if step is None else scale[0].size
+            at = "" if step is None else f" + {channels} * s->{step.name}[0]"
+            return (
+                f"spk_affine_dense_f32({affine.name}_scale{at}, {affine.name}_shift{at}, "
+                f"{channels}, s->{buffer.name}, {affine.shape.size // channels});"
             )
         case planning.Expand(reads=reads, writes=writes, fired=fired):
             to = f"s->{writes.name}, {writes.length}"
@@ -389,11 +402,11 @@ def _call(operation: planning.Part, frame: bool) -> str:
                     return f"spk_dense_from_frame_{suffix}(frame, {to});"
                 return f"spk_dense_from_active_{suffix}(active, count, {to});"
             assert fired is not None, "only a spiking layer makes a list of spikes"
-            if isinstance(fired, ir.IntegerLeaky):
+            if suffix != "f32":
                 return (
                     f"spk_dense_from_spikes_{suffix}(s->{reads.buffer.name}, {reads.count}, {to});"
                 )
-            grade = "spk_one" if fired.unit_spikes else f"{fired.name}_grade"
+            grade = "spk_one" if fired.unit_spikes else grade_table(fired)
             per_neuron = 0 if fired.unit_spikes or fired.grade.size == 1 else 1
             return (
                 f"spk_dense_from_spikes_f32(s->{reads.buffer.name}, {reads.count}, {grade}, "
@@ -417,7 +430,7 @@ def _leaky_suffix(fire: planning.Fire) -> str:
 def _wrapped(call: str) -> str:
     """A call that is too long for a line, broken between arguments and aligned."""
     start, _, arguments = call.partition("(")
-    return _signature(start, arguments.removesuffix(");").split(", "), ";", WIDTH - 2)
+    return signature(start, arguments.removesuffix(");").split(", "), ";", WIDTH - 2)
 
 
 def _what(layer: ir.Layer) -> str:
@@ -430,8 +443,18 @@ def _what(layer: ir.Layer) -> str:
         case ir.MaxPool2d(kernel=kernel) | ir.AvgPool2d(kernel=kernel):
             kind = "maxpool" if isinstance(layer, ir.MaxPool2d) else "avgpool"
             return f"{kind} {kernel[0]}x{kernel[1]}"
-        case ir.Affine():
-            return "batch norm"
+        case ir.Affine() | ir.AffineTT():
+            steps = f" of {len(layer.scale)} steps" if isinstance(layer, ir.AffineTT) else ""
+            return f"batch norm{steps}"
+        case ir.Unflatten():
+            return f"unflatten {layer.shape}"
+        case ir.Concat():
+            return "concat"
+        case ir.Previous():
+            return "the step before"
+        case ir.Cell(kind=kind, winner=winner):
+            short = one_line(kind).rpartition(".")[2].lower()
+            return short if winner is None else f"{short}, one wins"
         case ir.Flatten():
             return "flatten"
         case (
@@ -446,7 +469,14 @@ def _what(layer: ir.Layer) -> str:
 
 def describe(network: ir.Network) -> str:
     """The network on one line."""
-    return " -> ".join([str(network.input), *(_what(layer) for layer in network.layers)])
+    found = str(network.input)
+    before = ir.INPUT
+    for layer in network.layers:
+        # In a chain every layer reads the one before; elsewhere it says what it reads.
+        reads = "" if layer.inputs == (before,) else f" of {' and '.join(layer.inputs)}"
+        found += f" -> {_what(layer)}{reads}"
+        before = layer.name
+    return found
 
 
 def _chosen(planned: planning.Plan) -> str:
@@ -475,9 +505,9 @@ def _numbers(network: ir.Network) -> str:
     """The format of weights and membranes, and for which inputs it holds."""
     if network.numbers == "int8":
         bits = ", ".join(
-            f"{layer.name} {layer.bits}"
+            f"{layer.name} {layer.bits if isinstance(layer, ir.IntegerLeaky) else 32}"
             for layer in network.spiking
-            if isinstance(layer, ir.IntegerLeaky)
+            if not isinstance(layer, ir.Leaky)
         )
         return (
             f"int8 weights, membranes of as many bits as their bounds need ({bits}) for whole "
@@ -523,19 +553,6 @@ def _banner(planned: planning.Plan, first: str) -> str:
     )
 
 
-def _signature(start: str, arguments: list[str], end: str, width: int = WIDTH) -> str:
-    """A C function's head or call; arguments that need several lines are aligned."""
-    indent = " " * (len(start) + 1)
-    lines = [f"{start}("]
-    for at, argument in enumerate(arguments):
-        last = at == len(arguments) - 1
-        piece = argument + (f"){end}" if last else ",")
-        if len(lines[-1]) + len(piece) + 1 > width and lines[-1] != f"{start}(":
-            lines.append(indent)
-        lines[-1] += piece if lines[-1].endswith(("(", indent)) else f" {piece}"
-    return "\n".join(lines)
-
-
 def _signatures(name: str, state: str, end: str, qualifier: str = "") -> dict[str, str]:
     """The heads of the generated functions that step a network; ``state`` names the argument."""
     upper = name.upper()
@@ -548,7 +565,7 @@ def _signatures(name: str, state: str, end: str, qualifier: str = "") -> dict[st
         "step_observed": [this, *active, spikes, "spk_observer observer", "void *context"],
     }
     return {
-        what: _signature(f"{qualifier}spk_status {name}_{what}", given, end)
+        what: signature(f"{qualifier}spk_status {name}_{what}", given, end)
         for what, given in arguments.items()
     }
 
@@ -558,7 +575,7 @@ def _header(planned: planning.Plan, name: str) -> str:
     network = planned.network
     output = network.output
     spiking = network.spiking
-    readout = spiking[-1]
+    readout = network.readout
     outputs = output.shape.size
     order = "[y][x][c] (channel last)" if not network.input.flat else "that of the input vector"
     enum = {
@@ -570,20 +587,25 @@ def _header(planned: planning.Plan, name: str) -> str:
         f"{upper}_LAYERS": len(spiking),
         f"{upper}_STATE_BYTES": planned.state_bytes,
     }
+    limit = ""
+    if network.max_steps is not None:
+        enum[f"{upper}_MAX_STEPS"] = network.max_steps
+        limit = f", or a step after {upper}_MAX_STEPS of them since the reset"
     entries = "\n".join(f"  {key} = {value}," for key, value in enum.items())
     members = "\n".join(_member(*member) for member in planned.members)
     membrane_readout = ""
-    if output.shape.size == readout.shape.size:
-        number = planned.membranes[-1].ctype
+    if readout is not None:
+        number = _membrane(planned, readout).ctype
         membrane_readout = f"""
 // The membranes of the output neurons after the last step; NULL for NULL.
 const {number} *{name}_membranes(const {name}_state *state);
 """
-        if isinstance(readout, ir.IntegerLeaky):
+        if not isinstance(readout, ir.Leaky) and readout.unit is not None:
             membrane_readout += f"""
 // What one count of each of these membranes is worth, so that they can be compared.
 extern const float {name}_membrane_units[{upper}_OUTPUTS];
 """
+    remembered = "all that is remembered" if _has_more(planned) else "every membrane"
     banner = _banner(planned, "A spiking neural network in plain C11.")
     heads = _signatures(name, "state", ";", "SPK_MUST_USE ")
     return f"""{banner}#ifndef {upper}_H_
@@ -604,20 +626,19 @@ enum {{
 {entries}
 }};
 
-// Everything a running network remembers. The caller owns it; several run side by side. Only the
-// membranes live from one step to the next; the rest is room for the step under way.
+{_remembered(planned)}
 typedef struct {name}_state {{
 {members}
 }} {name}_state;
 
-// Puts every membrane to 0. Call it before the first step and between recordings.
+// Puts {remembered} to 0. Call it before the first step and between recordings.
 SPK_MUST_USE spk_status {name}_reset({name}_state *state);
 
 // One time step. `active` lists the inputs that are not zero, sorted by index, each once; an index
 // is a position in the input's memory order, {order}.
 // `spikes` gets 1 for every output neuron that fired and 0 for the others. On an error nothing is
 // written: NULL pointers, more than {upper}_INPUTS entries, an index out of range or out of order,
-// {_refused(network)}.
+// {_refused(network)}{limit}.
 {heads["step"]}
 
 // The same for a dense frame in memory order, most of it zero.
@@ -635,6 +656,31 @@ uint32_t {name}_winner(const uint32_t counts[{upper}_OUTPUTS]);
 
 #endif  // {upper}_H_
 """
+
+
+def _has_more(planned: planning.Plan) -> bool:
+    """Whether anything but membranes persists."""
+    return len(planned.persistent) > len(planned.network.spiking)
+
+
+def _remembered(planned: planning.Plan) -> str:
+    """What the state struct is for."""
+    if not _has_more(planned):
+        return (
+            "// Everything a running network remembers. The caller owns it; several run side by "
+            "side. Only the\n// membranes live from one step to the next; the rest is room for the "
+            "step under way."
+        )
+    return (
+        "// Everything a running network remembers. The caller owns it; several run side by side. "
+        "The\n// states of the neurons, and what the next step reads, live from one step to the "
+        "next; the rest is\n// room for the step under way."
+    )
+
+
+def _membrane(planned: planning.Plan, layer: ir.Spiking) -> planning.Buffer:
+    """Where the membranes of a layer are."""
+    return next(b for b in planned.membranes if b.name == f"membrane_{layer.name}")
 
 
 def _refused(network: ir.Network) -> str:
@@ -682,8 +728,11 @@ def _source(planned: planning.Plan, name: str) -> str:
         parts.append(
             "// The size of a spike that is not graded.\nstatic const float spk_one[1] = {1.0f};\n"
         )
+    written: set[str] = set()
     for part in planned.parts:
-        parts.extend(table.text for table in tables_of(part))
+        found = [table for table in tables_of(part) if table.name not in written]
+        written |= {table.name for table in found}
+        parts.extend(table.text for table in found)
         descriptor = _descriptor(part)
         if descriptor:
             parts.append(descriptor)
@@ -707,18 +756,22 @@ def _leveled(name: str) -> dict[str, list[str]]:
 def _steps(planned: planning.Plan, name: str) -> str:
     """A step behind its checks, one line a layer."""
     entry, other = _entry(planned)
-    counts = [op.writes.count for op in entry if isinstance(op, planning.Fire | planning.Band)]
-    arguments = [f"{name}_state *s", *(f"uint32_t {count}" for count in counts), *_OBSERVED]
-    rest = _signature(f"static void {name}_rest", arguments, " {")
     first = len(entry) + 1  # an observer counts the check of the input as 0
     lines = "\n".join(_lines(operation, number) for number, operation in enumerate(other, first))
-    out = planned.output
+    unread = [] if other else ["  (void)observer;", "  (void)context;"]
+    lines = "\n".join([*([lines] if lines else unread), *_handing_out(planned, name)])
+    lists = (getattr(operation, "writes", None) for operation in entry)
+    counts = [
+        value.count
+        for value in lists
+        if isinstance(value, planning.Spikes) and re.search(rf"(?<!->)\b{value.count}\b", lines)
+    ]
+    arguments = [f"{name}_state *s", *(f"uint32_t {count}" for count in counts), *_OBSERVED]
+    rest = signature(f"static void {name}_rest", arguments, " {")
     parts = [
         f"""// What follows the layers that read the input. `observer` may be NULL.
 {rest}
 {lines}
-  memset(spikes, 0, {name.upper()}_OUTPUTS);
-  for (uint32_t i = 0; i < {out.count}; i++) spikes[s->{out.buffer.name}[i]] = 1;
 }}
 """
     ]
@@ -731,13 +784,34 @@ def _steps(planned: planning.Plan, name: str) -> str:
     }
     given = ", ".join(["s", *counts, "spikes"])
     for function, parameters in _leveled(name).items():
-        declared = _signature(f"SPK_LEVELS({function}, ", parameters, ");")
-        head = _signature(f"void SPK_AT_LEVEL({function})", parameters, " {")
+        declared = signature(f"SPK_LEVELS({function}, ", parameters, ");")
+        head = signature(f"void SPK_AT_LEVEL({function})", parameters, " {")
         body, shown = calls[function]
         parts.append(
             "\n".join([declared, "", head, *body, f"  {name}_rest({given}, {shown});", "}", ""])
         )
     return "\n".join(parts)
+
+
+def _handing_out(planned: planning.Plan, name: str) -> list[str]:
+    """The end of a step: the output's spikes as bytes, and the step is counted."""
+    out, outputs = planned.output, f"{name.upper()}_OUTPUTS"
+    lines = []
+    if not isinstance(out, planning.Dense):
+        lines.append(f"memset(spikes, 0, {outputs});")
+    if isinstance(out, planning.Spikes):
+        lines.append(
+            f"for (uint32_t i = 0; i < {out.count}; i++) spikes[s->{out.buffer.name}[i]] = 1;"
+        )
+    elif isinstance(out, planning.Dense):
+        zero = "0.0f" if out.buffer.ctype == "float" else "0"
+        lines.append(
+            f"for (uint32_t i = 0; i < {outputs}; i++) spikes[i] = s->{out.buffer.name}[i] != "
+            f"{zero};"
+        )
+    if planned.step is not None:
+        lines.append(f"s->{planned.step.name}[0]++;")
+    return [f"  {line}" for line in lines]
 
 
 def _functions(planned: planning.Plan, name: str) -> str:
@@ -746,8 +820,13 @@ def _functions(planned: planning.Plan, name: str) -> str:
     network = planned.network
     heads = _signatures(name, "s", " {")
     resets = "\n".join(
-        f"  memset(state->{b.name}, 0, sizeof(state->{b.name}));" for b in planned.membranes
+        f"  memset(state->{b.name}, 0, sizeof(state->{b.name}));" for b in planned.persistent
     )
+    limit = ""
+    if planned.step is not None:
+        limit = (
+            f"  if (s->{planned.step.name}[0] >= {upper}_MAX_STEPS) return SPK_TOO_MANY_STEPS;\n"
+        )
     parts = [
         f"""#if defined(SPK_LEVEL_BASE)
 
@@ -761,7 +840,7 @@ spk_status {name}_reset({name}_state *state) {{
   if (s == NULL || spikes == NULL) return SPK_NULL_ARGUMENT;
   const spk_status status = {_checked(network, "active", f"active, count, {upper}_INPUTS")};
   if (status != SPK_OK) return status;
-  spk_observe_operation(observer, context, 0);
+{limit}  spk_observe_operation(observer, context, 0);
   SPK_BEST_LEVEL({name}_active, (s, active, count, spikes, observer, context));
   return SPK_OK;
 }}
@@ -774,20 +853,21 @@ spk_status {name}_reset({name}_state *state) {{
   if (s == NULL || spikes == NULL) return SPK_NULL_ARGUMENT;
   const spk_status status = {_checked(network, "frame", f"frame, {upper}_INPUTS")};
   if (status != SPK_OK) return status;
-  SPK_BEST_LEVEL({name}_frame, (s, frame, spikes));
+{limit}  SPK_BEST_LEVEL({name}_frame, (s, frame, spikes));
   return SPK_OK;
 }}
 """
     ]
-    readout = network.spiking[-1]
-    if network.output.shape.size == readout.shape.size:
+    readout = network.readout
+    if readout is not None:
+        membrane = _membrane(planned, readout)
         parts.append(
-            f"""const {planned.membranes[-1].ctype} *{name}_membranes(const {name}_state *state) {{
-  return state == NULL ? NULL : state->membrane_{readout.name};
+            f"""const {membrane.ctype} *{name}_membranes(const {name}_state *state) {{
+  return state == NULL ? NULL : state->{membrane.name};
 }}
 """
         )
-    if isinstance(readout, ir.IntegerLeaky) and network.output.shape.size == readout.shape.size:
+    if readout is not None and not isinstance(readout, ir.Leaky) and readout.unit is not None:
         shape = readout.shape
         units = np.broadcast_to(readout.unit, (shape.height, shape.width, shape.channels))
         body = rows_of(float_literals(units))
@@ -834,7 +914,10 @@ def _entry(
 
 def _needs_one(planned: planning.Plan) -> bool:
     return any(
-        isinstance(op, planning.Expand) and isinstance(op.fired, ir.Leaky) and op.fired.unit_spikes
+        isinstance(op, planning.Expand)
+        and op.fired is not None
+        and op.writes.ctype == "float"
+        and op.fired.unit_spikes
         for op in planned.operations
     )
 
@@ -859,23 +942,48 @@ def _lines(operation: planning.Operation, number: int | None) -> str:
     if isinstance(operation, planning.Band):
         note += f" by {operation.rows} of {operation.fire.layer.shape.height} rows"
         call = _band_call(operation, number is None)
+    elif isinstance(operation, planning.Join):
+        call = _join_calls(operation)
     else:
         call = _wrapped(_call(operation, number is None))
     lines = [f"// {note}, was torch {was}"] if layers else []
     lines += call.split("\n")
+    writes = getattr(operation, "writes", None)
+    if isinstance(writes, planning.Spikes) and writes.kept is not None:
+        lines.append(f"s->{writes.kept.name}[0] = {writes.count};")
     fire = parts[-1]
-    if number is not None and isinstance(fire, planning.Fire):
+    if (
+        number is not None
+        and isinstance(fire, planning.Fire | planning.Update)
+        and (fire.index is not None)
+    ):
         neurons, spikes = fire.layer.shape.size, fire.writes
-        index_bytes = planning.SIZES[spikes.buffer.ctype]
+        membrane = fire.membrane if isinstance(fire, planning.Fire) else fire.states[0]
+        shown = "0, 0, NULL"  # cells that never fire
+        if isinstance(spikes, planning.Spikes):
+            index_bytes = planning.SIZES[spikes.buffer.ctype]
+            shown = f"{spikes.count}, {index_bytes}, s->{spikes.buffer.name}"
         shown = _wrapped(
             f"spk_observe(observer, context, {number}, {neurons}, {fire.index}, "
-            f"{spikes.count}, {index_bytes}, s->{spikes.buffer.name}, s->{fire.membrane.name}, "
-            f"SPK_{_suffix(fire.membrane).upper()});"
+            f"{shown}, s->{membrane.name}, SPK_{_suffix(membrane).upper()});"
         )
         lines += shown.split("\n")
     elif number is not None:
         lines.append(f"spk_observe_operation(observer, context, {number});")
     return "\n".join(f"  {line}" for line in lines)
+
+
+def _join_calls(join: planning.Join) -> str:
+    """The lines of C that append one list after the other."""
+    count = join.writes.count
+    lines = [f"uint32_t {count} = 0;"]
+    for spikes, offset in zip(join.reads, join.offsets, strict=True):
+        call = (
+            f"{count} = spk_join_spikes(s->{spikes.buffer.name}, {spikes.count}, {offset}, "
+            f"s->{join.writes.buffer.name}, {count});"
+        )
+        lines += _wrapped(call).split("\n")
+    return "\n".join(lines)
 
 
 def _band_call(band: planning.Band, frame: bool) -> str:
@@ -896,13 +1004,13 @@ def _band_call(band: planning.Band, frame: bool) -> str:
     current = f"s->{band.spread.writes.name}"
     pool = band.fire.pool.kernel[0] if band.fire.pool is not None else 1
     first = "y" if pool == 1 else f"{pool} * y"
-    spread = _signature(
+    spread = signature(
         f"  spk_conv2d_band_{kind}_{_suffix(band.spread.writes)}",
         [f"&{conv}", *reads, first, str(pool * band.rows), current],
         ";",
         WIDTH - 2,
     )
-    fire = _signature(
+    fire = signature(
         f"  {count} = spk_leaky_rows_{_leaky_suffix(band.fire)}",
         [
             f"&{leaky}", "y", str(band.rows), current, f"s->{band.fire.membrane.name}",
@@ -929,7 +1037,7 @@ def _model(planned: planning.Plan, name: str) -> str:
     neurons = ", ".join(str(layer.shape.size) for layer in planned.network.spiking)
     active = ["const spk_active *active", "size_t count", "uint8_t *spikes"]
     heads = {
-        what: _signature(f"static spk_status {name}_model_{what}", ["void *state", *given], " {")
+        what: signature(f"static spk_status {name}_model_{what}", ["void *state", *given], " {")
         for what, given in (
             ("step", active),
             ("step_frame", ["const float *frame", "uint8_t *spikes"]),

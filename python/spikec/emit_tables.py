@@ -10,11 +10,10 @@ from typing import Literal, assert_never
 import numpy as np
 
 from spikec import ir
+from spikec.c_text import WIDTH
 from spikec.passes import plan as planning
 from spikec.passes.choose import BLOCK, Gathered
 from spikec.taps import spans, tap_order
-
-WIDTH = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,10 +29,10 @@ class Table:
 
 def tables(planned: planning.Plan) -> tuple[Table, ...]:
     """Every constant array of the generated source, in file order."""
-    found: list[Table] = []
+    found: dict[str, Table] = {}
     for part in planned.parts:
-        found.extend(tables_of(part))
-    return tuple(found)
+        found |= {table.name: table for table in tables_of(part)}
+    return tuple(found.values())
 
 
 def tables_of(operation: planning.Part) -> list[Table]:
@@ -49,6 +48,8 @@ def tables_of(operation: planning.Part) -> list[Table]:
             return _collect_tables(conv)
         case planning.Fire(layer=leaky):
             return _leaky_tables(leaky)
+        case planning.Update(layer=cell):
+            return _cell_tables(cell)
         case planning.PoolSpikes(layer=pool) | planning.PoolDense(layer=pool):
             size = (operation.before.height, operation.before.width)
             out = (pool.shape.height, pool.shape.width)
@@ -59,7 +60,7 @@ def tables_of(operation: planning.Part) -> list[Table]:
                     ir.extents(out[i], size[i], pool.kernel[i], pool.stride[i], pool.padding[i],
                                dilation[i]),
                     f"{pool.name}: first input and taps of each output "
-                    f"{('row', 'column')[i]}, was {_was(pool)}",
+                    f"{('row', 'column')[i]}, was {was(pool)}",
                 )
                 for i in (0, 1)
             ]  # fmt: skip
@@ -72,22 +73,25 @@ def tables_of(operation: planning.Part) -> list[Table]:
         case planning.Scale(layer=affine):
             scale, shift = broadcast_affine(affine)
             axes = _axes(scale)
+            if isinstance(affine, ir.AffineTT):
+                axes = f"[step]{_axes(scale[0])}"
             return [
                 _float_table(
                     affine.name, f"{affine.name}_{what}", values,
-                    f"{affine.name}: {what}, {axes}, was {_was(affine)}",
+                    f"{affine.name}: {what}, {axes}, was {was(affine)}",
                 )
                 for what, values in (("scale", scale), ("shift", shift))
             ]  # fmt: skip
+        case planning.Place() | planning.Join():
+            return []
         case planning.Expand(fired=fired):
             if fired is None or fired.unit_spikes:
                 return []
-            assert isinstance(fired, ir.Leaky), "integer neurons have unit spikes"
             grade, shape = fired.grade, fired.shape
             if grade.size > 1:
                 grade = np.broadcast_to(grade, (shape.height, shape.width, shape.channels))
             caption = f"{fired.name}: size of a spike, {_axes(grade)}"
-            return [_float_table(fired.name, f"{fired.name}_grade", grade, caption)]
+            return [_float_table(fired.name, grade_table(fired), grade, caption)]
         case _:
             assert_never(operation)
 
@@ -106,7 +110,7 @@ def _conv_tables(conv: ir.Conv2d, before: ir.Shape) -> list[Table]:
         _weight_table(
             name, ordered,
             f"{name}: weight [in {conv.groups * group_in}][ky {kernel_height}]"
-            f"[kx {kernel_width}][out {group_out}], taps in tap order, was {_was(conv)}",
+            f"[kx {kernel_width}][out {group_out}], taps in tap order, was {was(conv)}",
         ),
         *_bias_table(conv),
         *(
@@ -130,7 +134,7 @@ def _collect_tables(conv: ir.Conv2d) -> list[Table]:
     return [
         _weight_table(
             conv.name, conv.weight,
-            f"{conv.name}: weight {axes}, was {_was(conv)}",
+            f"{conv.name}: weight {axes}, was {was(conv)}",
         ),
         *_bias_table(conv),
     ]  # fmt: skip
@@ -138,7 +142,7 @@ def _collect_tables(conv: ir.Conv2d) -> list[Table]:
 
 def _linear_tables(linear: ir.Linear) -> list[Table]:
     inputs, outputs = linear.weight.shape
-    caption = f"{linear.name}: weight [in {inputs}][out {outputs}], was {_was(linear)}"
+    caption = f"{linear.name}: weight [in {inputs}][out {outputs}], was {was(linear)}"
     return [_weight_table(linear.name, linear.weight, caption), *_bias_table(linear)]
 
 
@@ -166,9 +170,45 @@ def _sums(pool: planning.PoolSpikes | planning.PoolDense) -> bool:
     return isinstance(pool, planning.PoolDense) and pool.writes.ctype != "float"
 
 
-def _leaky_tables(leaky: ir.Spiking) -> list[Table]:
+def grade_table(fired: ir.Spiking) -> str:
+    """The name of the sizes of a layer's spikes; a cell may have a parameter ``grade``."""
+    return f"{fired.name}_{'spike_size' if isinstance(fired, ir.Cell) else 'grade'}"
+
+
+def _cell_tables(cell: ir.Cell) -> list[Table]:
+    """The parameters of a program that are not one value, as far as it needs them."""
+    found = []
+    for each in cell.parameters:
+        if each.name not in cell_uses(cell) or each.values.size == 1:
+            continue
+        axes = "[level]" if each.values.ndim == 1 else _axes(each.values)
+        name, caption = f"{cell.name}_{each.name}", f"{cell.name}: {each.name}, {axes}"
+        caption += f", was {was(cell)}"
+        if each.values.dtype == np.float32:
+            found.append(_float_table(cell.name, name, each.values.astype(np.float32), caption))
+        else:
+            items = map(str, each.values.ravel().tolist())
+            found.append(
+                _integer_table(cell.name, "int32_t", name, each.values.size, items, caption)
+            )
+    return found
+
+
+def cell_uses(cell: ir.Cell, results: Iterable[str] | None = None) -> set[str]:
+    """The names that ``results`` of a program depend on; else all that leaves the program."""
+    if results is None:
+        results = [state.next for state in cell.states]
+        results += [name for name in (cell.fires, cell.winner, cell.value) if name is not None]
+    used = set(results)
+    for step in reversed(cell.program):
+        if step.name in used:
+            used |= set(step.arguments)
+    return used
+
+
+def _leaky_tables(leaky: ir.Leaky | ir.IntegerLeaky) -> list[Table]:
     def caption(what: str, values: ir.Floats | ir.Integers) -> str:
-        return f"{leaky.name}: {what}, {_axes(values)}, was {_was(leaky)}"
+        return f"{leaky.name}: {what}, {_axes(values)}, was {was(leaky)}"
 
     match leaky:
         case ir.Leaky():
@@ -208,7 +248,7 @@ def _gather_tables(layer: ir.Conv2d | ir.Linear, before: ir.Shape) -> list[Table
         _weight_table(
             name, np.concatenate(pieces).astype(np.float32),
             f"{name}: weight, in blocks of {BLOCK} outputs and a rest: [block][ky {kernel_height}]"
-            f"[kx {kernel_width}][in {group_in}][out of the block], was {_was(layer)}",
+            f"[kx {kernel_width}][in {group_in}][out of the block], was {was(layer)}",
         ),
         *_bias_table(layer),
         *(
@@ -222,11 +262,13 @@ def _gather_tables(layer: ir.Conv2d | ir.Linear, before: ir.Shape) -> list[Table
     ]  # fmt: skip
 
 
-def broadcast_affine(affine: ir.Affine) -> tuple[ir.Floats, ir.Floats]:
-    """Scale and shift in one common shape, ``[1, 1, c]`` or ``[y, x, c]``."""
-    whole = affine.scale.shape[:2] != (1, 1) or affine.shift.shape[:2] != (1, 1)
+def broadcast_affine(affine: ir.Affine | ir.AffineTT) -> tuple[ir.Floats, ir.Floats]:
+    """Scale and shift in one common shape, ``[1, 1, c]`` or ``[y, x, c]``, behind ``[T]`` if so."""
+    steps = affine.scale.shape[:-3]
+    whole = affine.scale.shape[-3:-1] != (1, 1) or affine.shift.shape[-3:-1] != (1, 1)
     shape = affine.shape
     axes = (shape.height, shape.width, shape.channels) if whole else (1, 1, shape.channels)
+    axes = (*steps, *axes)
     return np.broadcast_to(affine.scale, axes), np.broadcast_to(affine.shift, axes)
 
 
@@ -318,12 +360,8 @@ def rows_of(items: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
-def one_line(name: str) -> str:
-    """A name from outside that cannot leave the comment it stands in."""
-    return "".join(c if c.isprintable() and c != "\\" else "_" for c in name)
-
-
-def _was(layer: ir.Layer) -> str:
+def was(layer: ir.Layer) -> str:
+    """What a layer was, for a comment."""
     return f"torch {layer.source!r}".replace("'", '"')
 
 

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from spikec import ir
+from spikec import ir, reference
 from spikec.errors import SpikecError
+from spikec.readout import Decision, Readout
 
 if TYPE_CHECKING:
     from spikec.passes.plan import Plan
@@ -37,7 +38,7 @@ _STATUS = (
     "no error", "a pointer is NULL", "there are more active inputs than inputs",
     "an input index is out of range", "active inputs are not sorted by index",
     "an input value is NaN or infinite", "an event is too old", "an event is too new",
-    "an input value is out of range",
+    "an input value is out of range", "there are more time steps than it has parameters for",
 )  # fmt: skip
 _NOT_FINITE, _OUT_OF_RANGE = 5, 8
 _FINITE = "frames hold NaN, infinity or values beyond float32; give finite values."
@@ -74,8 +75,12 @@ class Host:
     batch; event counts or other finite numbers.
     """
 
-    def __init__(self, plan: Plan, name: str, library: Path) -> None:
+    def __init__(
+        self, plan: Plan, name: str, library: Path, readout: Readout | None = None
+    ) -> None:
         self._plan = plan
+        self._name = name
+        self._decides = readout
         try:
             # A path that is not absolute would be looked for where the system's libraries are.
             self._library = ctypes.CDLL(str(library.absolute()))
@@ -94,8 +99,9 @@ class Host:
         self._room = _Room(plan)
         network = plan.network
         shape = network.output.shape
-        # Spikes of 0 or 1 in one row: as C gives them.
-        self._plain = np.all(network.spiking[-1].grade == 1.0) and shape.height == shape.width == 1
+        self._sizes = _sizes(network, network.output)
+        plain = bool(np.all(self._sizes == 1.0))
+        self._plain = plain and shape.height == shape.width == 1  # as C gives them
         neurons = tuple(layer.shape.size for layer in network.spiking)
         built = (
             self._model.inputs,
@@ -103,7 +109,9 @@ class Host:
             tuple(self._model.neurons[: self._model.layers]),
             self._model.state_bytes,
         )
-        if built != (network.input.size, network.output.shape.size, neurons, plan.state_bytes):
+        expected = (network.input.size, network.output.shape.size, neurons, plan.state_bytes)
+        decides = readout is None or hasattr(self._library, f"{name}_readout_add")
+        if built != expected or not decides:
             raise SpikecError(
                 f"{library}: was built from another network than {name!r} here: build it again "
                 "from the files that this network's model.write() gives."
@@ -116,14 +124,13 @@ class Host:
             SpikecError: the frames do not fit the network or are not finite.
         """
         network = self._plan.network
-        given = _shaped(network, frames)
+        given = _in_time(network, frames)
         spikes = np.empty((len(given), network.output.shape.size), np.uint8)
         self._drive(given, spikes, None, None)
         if self._plain:
             return spikes
-        last = network.spiking[-1]
-        outputs = network.output.shape.to_axes(_graded(last, spikes))
-        return outputs.reshape(spikes.shape)
+        graded = spikes if np.all(self._sizes == 1.0) else spikes * self._sizes.reshape(1, -1)
+        return network.output.shape.to_axes(graded).reshape(spikes.shape)
 
     def trace(self, frames: npt.ArrayLike) -> dict[str, npt.NDArray[np.generic]]:
         """Every spiking layer's spikes ``[T, ...]``, by its torch name, in snnTorch's own axes.
@@ -145,7 +152,7 @@ class Host:
             SpikecError: the frames do not fit the network or are not finite.
         """
         network = self._plan.network
-        given = _shaped(network, frames)
+        given = _in_time(network, frames)
         neurons = sum(layer.shape.size for layer in network.spiking)
         outputs = np.empty((len(given), network.output.shape.size), np.uint8)
         spikes = np.empty((len(given), neurons), np.uint8)
@@ -164,10 +171,47 @@ class Host:
         parts = network.split(self._record(frames)[1])
         return {layer.source: layer.shape.to_axes(parts[layer.name]) for layer in network.spiking}
 
+    def classify(self, frames: npt.ArrayLike) -> Decision:
+        """The class of a recording, and how many of its time steps the network ran to decide it.
+
+        Raises:
+            SpikecError: the network was compiled without a readout, or the frames do not fit the
+                network or are not finite.
+        """
+        if self._decides is None:
+            raise SpikecError(
+                "this network was compiled without a readout, so nothing decides its class; give "
+                "spikec.compile one, such as readout='count'."
+            )
+        network = self._plan.network
+        frames_in_memory = np.ascontiguousarray(network.input.to_memory(_in_time(network, frames)))
+        outputs = network.output.shape.size
+        spikes = np.empty(outputs, np.uint8)
+        readout = np.empty(self._decides.state_bytes(outputs), np.uint8)
+        state, to, room = self._room.state_address, spikes.ctypes.data, readout.ctypes.data
+        step = self._function("step_frame", ctypes.c_int, 3)
+        add = self._function("readout_add", ctypes.c_bool, 3)
+        self._function("reset", ctypes.c_int, 1)(state)
+        self._function("readout_reset", ctypes.c_int, 1)(room)
+        used = 0
+        for frame in frames_in_memory:
+            self._check(step(state, frame.ctypes.data, to))
+            used += 1
+            if add(room, state, to):
+                break
+        found = self._function("readout_class", ctypes.c_int32, 1)(room)
+        return Decision(None if found < 0 else found, used)
+
+    def _function(self, what: str, result: type, arguments: int) -> Callable[..., int]:
+        """The function NAME_what of the generated C, which takes so many pointers."""
+        function = self._library[f"{self._name}_{what}"]
+        function.restype, function.argtypes = result, (ctypes.c_void_p,) * arguments
+        return function
+
     def _record(self, frames: npt.ArrayLike) -> tuple[npt.NDArray[np.uint8], Cells]:
         """Spikes and membranes of all spiking layers, rows ``[T, neurons]``."""
         network = self._plan.network
-        given = _shaped(network, frames)
+        given = _in_time(network, frames)
         neurons = sum(layer.shape.size for layer in network.spiking)
         outputs = np.empty((len(given), network.output.shape.size), np.uint8)
         spikes = np.empty((len(given), neurons), np.uint8)
@@ -196,6 +240,10 @@ class Host:
             None if layer_spikes is None else layer_spikes.ctypes.data,
             None if membranes is None else membranes.ctypes.data,
         )
+        self._check(status)
+
+    def _check(self, status: int) -> None:
+        """Raises what a status of the generated C means, if it is an error."""
         if status == _NOT_FINITE:
             raise SpikecError(_FINITE)
         if status == _OUT_OF_RANGE:
@@ -210,7 +258,7 @@ def checked_frames(network: ir.Network, frames: npt.ArrayLike) -> ir.Floats:
     Raises:
         SpikecError: they do not fit the network's input or are not finite.
     """
-    given = _shaped(network, frames)
+    given = _in_time(network, frames)
     if not np.isfinite(given).all():
         raise SpikecError(_FINITE)
     if network.input_max is not None:
@@ -227,6 +275,19 @@ def _range(network: ir.Network) -> str:
         f"frames hold values that are not {numbers} from 0 to {network.input_max}, for which this "
         "network was compiled; give such counts, or compile it with another input_max."
     )
+
+
+def _in_time(network: ir.Network, frames: npt.ArrayLike) -> ir.Floats:
+    """``_shaped``, for as many time steps as the network can run."""
+    given = _shaped(network, frames)
+    most = network.max_steps
+    if most is not None and len(given) > most:
+        raise SpikecError(
+            f"frames hold {len(given)} time steps; this network runs for at most {most}, because "
+            "a BatchNormTT has parameters for no more. Give shorter recordings, or build the "
+            "network with more time steps."
+        )
+    return given
 
 
 def _shaped(network: ir.Network, frames: npt.ArrayLike) -> ir.Floats:
@@ -280,6 +341,25 @@ def active_inputs(network: ir.Network, frames: npt.ArrayLike) -> Active:
     return Active(entries, offsets)
 
 
+def _sizes(network: ir.Network, layer: ir.Layer) -> ir.Floats:
+    """How large the spikes are that a layer of a sound network's end hands on, ``[H, W, C]``."""
+    shape = (layer.shape.height, layer.shape.width, layer.shape.channels)
+    if isinstance(layer, ir.Spiking):
+        return np.broadcast_to(layer.grade, shape)
+    before = [network.layer(name) for name in layer.inputs]
+    match layer:
+        case ir.Concat():
+            parts = [(one.shape, _sizes(network, one)[None]) for one in before]
+            return np.asarray(reference.concat(layer, parts)[0])
+        case ir.Unflatten():
+            sizes = _sizes(network, before[0])
+            return np.asarray(reference.unflatten(layer, before[0].shape, sizes[None])[0])
+        case ir.Flatten():
+            return _sizes(network, before[0])
+        case _:  # a pooling of spikes, which are all of size 1 then
+            return np.ones(shape, np.float32)
+
+
 def _graded(layer: ir.Spiking, spikes: npt.NDArray[np.uint8]) -> npt.NDArray[np.generic]:
     """Spikes ``[T, size]`` of 0 or 1 as snnTorch hands them on: times their grade, if any."""
     if np.all(layer.grade == 1.0):
@@ -313,14 +393,22 @@ def compiler() -> list[str]:
     )
 
 
-def build(plan: Plan, name: str, files: Mapping[str, str], flags: tuple[str, ...] = ()) -> Host:
+def build(
+    plan: Plan,
+    name: str,
+    files: Mapping[str, str],
+    flags: tuple[str, ...] = (),
+    readout: Readout | None = None,
+) -> Host:
     """Compiles the generated ``files`` as a shared library and loads it.
+
+    ``readout`` is the one that is among them, if any.
 
     Raises:
         SpikecError: there is no C compiler, or it fails.
     """
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
-        return Host(plan, name, _compile(Path(folder), name, files, flags))
+        return Host(plan, name, _compile(Path(folder), name, files, flags), readout)
 
 
 def _compile(folder: Path, name: str, files: Mapping[str, str], flags: tuple[str, ...]) -> Path:

@@ -170,7 +170,7 @@ def check_budget(model: Model, budget: Budget) -> None:
 def ram_by_layer(plan: Plan) -> dict[str, int]:
     """Bytes of the state by layer: membranes, and each shared place with who needs most of it."""
     found: dict[str, int] = {}
-    for place in (*((membrane,) for membrane in plan.membranes), *plan.slots):
+    for place in (*((buffer,) for buffer in plan.persistent), *plan.slots):
         largest = max(place, key=lambda buffer: buffer.bytes)
         layer = _layer_of(largest.name)
         found[layer] = found.get(layer, 0) + largest.bytes
@@ -182,14 +182,14 @@ def _buffers(plan: Plan, layer: str) -> tuple[int, int]:
     scratch = [buffer for slot in plan.slots for buffer in slot]
     membranes, needs = (
         sum(buffer.bytes for buffer in buffers if _layer_of(buffer.name) == layer)
-        for buffers in (plan.membranes, scratch)
+        for buffers in (plan.persistent, scratch)
     )
     return membranes, needs
 
 
 def _layer_of(buffer: str) -> str:
     """Buffers are named after what they are and their layer, as in current_conv1."""
-    return buffer.partition("_")[2]
+    return buffer.rpartition("_")[2]
 
 
 def _linked(model: Model) -> tuple[size_report.NetworkSize | None, str]:

@@ -41,9 +41,9 @@ _STT_OBJECT, _STT_FUNC, _STT_FILE = 1, 2, 4
 _STB_LOCAL = 0
 
 # Generated tables are named after their layer, as in conv1_weight or leaky2. A network may be named
-# anything, and its NAME_model belongs to no layer.
+# anything, and its NAME_model and the like belong to no layer.
 _LAYER = re.compile(
-    r"((?:conv|linear|maxpool|avgpool|norm|leaky)[0-9]+)(?!_model(?:_neurons)?(?:\.|$))(?:_|\.|$)"
+    r"([a-z][a-z0-9]*[0-9])(?!_(?:model(?:_neurons)?|membrane_units|readout)(?:\.|$))(?:_|\.|$)"
 )
 # Later ones are left out where a board has one memory for both.
 _MEMORIES = ("flash", "ram", "state")
@@ -389,7 +389,7 @@ def _layers(constants: list[tuple[str, int]]) -> tuple[Layer, ...]:
             tables.setdefault(match[1], []).append((name, size))
     return tuple(
         Layer(name, sum(size for _, size in tables[name]), tuple(tables[name]))
-        for name in sorted(tables, key=lambda name: (int(re.sub(r"\D", "", name)), name))
+        for name in sorted(tables, key=lambda name: (int(re.findall(r"\d+", name)[-1]), name))
     )
 
 

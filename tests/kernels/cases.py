@@ -16,6 +16,7 @@ import numpy as np
 
 from spikec import ir, reference
 from spikec.model import Model
+from spikec.program import Program, Value
 
 STEPS = 10
 MAP = (2, 7, 6)
@@ -40,14 +41,22 @@ class Draft:
 
     def node(self, kind: str, height: int, width: int, channels: int, flat: bool) -> dict[str, Any]:
         """The fields that every layer has."""
-        before = self.layers[-1].name if self.layers else ir.INPUT
-        at = len(self.layers)
         return {
-            "name": f"{kind}{at + 1}",
-            "source": str(at),
-            "inputs": (before,),
+            "name": f"{kind}{len(self.layers) + 1}",
+            "source": str(len(self.layers)),
+            "inputs": (self.back(1),),
             "shape": ir.Shape(height, width, channels, flat),
         }
+
+    def back(self, layers: int) -> str:
+        """The name of the layer that many layers before the next one; 0: the input."""
+        return self.layers[-layers].name if layers and self.layers else ir.INPUT
+
+    def then(self, grow: Grow) -> Draft:
+        """The draft with what ``grow`` makes of it."""
+        grown = grow(self)
+        more = grown if isinstance(grown, tuple) else (grown,)
+        return dataclasses.replace(self, layers=(*self.layers, *more))
 
     def same(self, kind: str) -> dict[str, Any]:
         """The fields of a layer that keeps the shape."""
@@ -55,7 +64,7 @@ class Draft:
         return self.node(kind, shape.height, shape.width, shape.channels, shape.flat)
 
 
-Grow: TypeAlias = Callable[[Draft], ir.Layer]
+Grow: TypeAlias = Callable[[Draft], ir.Layer | tuple[ir.Layer, ...]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -262,6 +271,243 @@ def leaky(
     return grow
 
 
+def _values(draft: Draft, value: str | float, low: float = 0.4, high: float = 1.0) -> ir.Floats:
+    """One value, or random ones, one a CHANNEL or one a NEURON."""
+    if isinstance(value, float):
+        return np.full((1, 1, 1), value, np.float32)
+    shape = draft.shape
+    whole = (shape.height, shape.width) if value == NEURON else (1, 1)
+    return draft.rng.uniform(low, high, (*whole, shape.channels)).astype(np.float32)
+
+
+def _node(draft: Draft, kind: str, **changes: Any) -> ir.Node:
+    return ir.Node(**(draft.same(kind) | changes))
+
+
+def _firing(
+    p: Program, mem: Value, reset: Value, threshold: Value, how: ir.ResetMechanism, delay: bool
+) -> tuple[Value, Value]:
+    """The membrane that is kept and the spike, resets as snnTorch makes them."""
+    if how == "subtract":
+        mem = mem - p.where(reset, threshold)
+    elif how == "zero":
+        mem = p.unless(reset, mem)
+    mem = p.let("mem_now", mem)
+    spike = p.let("spike", p.greater(mem, threshold))
+    if delay or how == "none":
+        return mem, spike
+    undo = p.number(spike) - p.number(reset)
+    return p.let("mem_after", mem - undo * (threshold if how == "subtract" else mem)), spike
+
+
+def synaptic(
+    reset: ir.ResetMechanism = "subtract",
+    delay: bool = True,
+    alpha: str | float = 0.6,
+    beta: str | float = 0.8,
+    threshold: str | float = 1.0,
+    grade: str | float = 1.0,
+    wins: bool = False,
+    reads: int = 1,
+) -> Grow:
+    """Neurons with a second state, ``snntorch.Synaptic``; ``wins``: only the largest fires."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        p = Program()
+        above = p.parameter("threshold", _values(draft, threshold))
+        was = p.let("reset", p.greater(p.state("mem"), above))
+        syn = p.parameter("alpha", _values(draft, alpha)) * p.state("syn") + p.current("current")
+        syn = p.let("syn_now", syn)
+        mem = p.parameter("beta", _values(draft, beta)) * p.state("mem") + syn
+        kept, spike = _firing(p, mem, was, above, reset, delay)
+        winner = Value(p, "mem_now") if wins else None
+        base = _node(draft, "synaptic", inputs=(draft.back(reads),))
+        return p.cell(
+            base, "snntorch.Synaptic", states={"mem": kept, "syn": syn}, fires=spike,
+            winner=winner, grade=_values(draft, grade, -1.5, 2.0),
+        )  # fmt: skip
+
+    return grow
+
+
+def recurrent(through: Grow | None, grade: str | float = 1.0, delay: bool = True) -> Grow:
+    """Neurons that read their own spikes of the step before, ``snntorch.RLeaky``.
+
+    ``through`` is what these pass; None: a weight for each neuron.
+    """
+
+    def grow(draft: Draft) -> tuple[ir.Layer, ...]:
+        at = len(draft.layers)
+        own = f"rleaky{at + (2 if through is None else 3)}"
+        loop = ir.Previous(**(draft.same("previous") | {"inputs": (own,)}))
+        grown: tuple[ir.Layer, ...] = (loop,)
+        if through is not None:
+            back = through(Draft((*draft.layers, loop), draft.input, draft.rng))
+            assert not isinstance(back, tuple), "one layer"
+            grown = (loop, back)
+        p = Program()
+        threshold = p.constant("threshold", 1.0)
+        was = p.let("reset", p.greater(p.state("mem"), threshold))
+        again = p.current("recurrent")
+        if through is None:
+            again = again * p.parameter("weight", _values(draft, NEURON, -0.5, 0.5))
+        mem = p.constant("beta", 0.7) * p.state("mem") + p.current("current") + again
+        kept, spike = _firing(p, mem, was, threshold, "subtract", delay)
+        base = _node(draft, "rleaky", name=own, inputs=(draft.back(1), grown[-1].name))
+        cell = p.cell(
+            base, "snntorch.RLeaky", (("current",), ("recurrent",)), {"mem": kept}, fires=spike,
+            grade=_values(draft, grade, -1.5, 2.0),
+        )  # fmt: skip
+        return (*grown, cell)
+
+    return grow
+
+
+def lstm(through: Grow) -> Grow:
+    """Cells with four gates that read what they handed on before, then neurons.
+
+    ``through`` gives four channels for every channel of the four gates that it reads.
+    """
+
+    def grow(draft: Draft) -> tuple[ir.Layer, ...]:
+        at = len(draft.layers)
+        own = f"lstm{at + 3}"
+        shape = draft.shape
+        small = dataclasses.replace(shape, channels=shape.channels // 4)
+        loop = ir.Previous(**(draft.same("previous") | {"inputs": (own,), "shape": small}))
+        back = through(Draft((*draft.layers, loop), draft.input, draft.rng))
+        assert not isinstance(back, tuple), "one layer"
+        p = Program()
+        gate = {
+            name: p.current(f"{name}_in") + p.current(f"{name}_back") for name in ("i", "f", "g")
+        }
+        i, f = (p.let(name, p.step("sigmoid", gate[name])) for name in ("i", "f"))
+        syn = p.let("syn_now", f * p.state("syn") + i * p.step("tanh", gate["g"]))
+        o = p.step("sigmoid", p.current("o_in") + p.current("o_back"))
+        mem = p.let("mem_now", o * p.step("tanh", syn))
+        gates = tuple(tuple(f"{name}_{of}" for name in "ifgo") for of in ("in", "back"))
+        base = _node(draft, "lstm", name=own, shape=small, inputs=(draft.back(1), back.name))
+        cell = p.cell(base, "snntorch.SLSTM", gates, {"mem": mem, "syn": syn}, value=mem)
+        return (loop, back, cell)
+
+    return grow
+
+
+def integrator() -> Grow:
+    """Leaky integrators, which never fire: ``nir.LI``."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        p = Program()
+        mem = p.parameter("beta", _values(draft, CHANNEL)) * p.state("mem") + p.current("current")
+        base = _node(draft, "li")
+        mem = p.let("mem_now", mem)
+        return p.cell(base, "nir.LI", states={"mem": mem}, value=mem)
+
+    return grow
+
+
+def every_statement() -> Grow:
+    """Neurons whose program has what no other here has, and names that C keeps for itself."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        p = Program()
+        levels = np.linspace(-1.0, 2.0, 7).astype(np.float32)
+        mem = p.step("nearest", p.state("mem"), p.parameter("levels", levels))
+        bent = p.step("maximum", p.let("double", -mem + p.current("n")), p.constant("zero", 0.0))
+        mem = p.let("int", abs(mem - p.state("count")) * p.constant("float", 0.75) + bent)
+        spike = p.let("fired", p.step("at_least", mem, p.parameter("k", _values(draft, CHANNEL))))
+        states = {"mem": p.let("mem_now", p.unless(spike, mem)), "count": p.state("mem")}
+        return p.cell(_node(draft, "odd"), "made.Up", (("n",),), states, fires=spike)
+
+    return grow
+
+
+def added(*back: int) -> Grow:
+    """The sum of what the layers that many layers back hand on."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        p = Program()
+        names = tuple(f"x{i}" for i in range(len(back)))
+        total = p.current(names[0])
+        for name in names[1:]:
+            total = total + p.current(name)
+        inputs = tuple(draft.back(layers) for layers in back)
+        shape = next(layer.shape for layer in draft.layers if layer.name == inputs[0])
+        base = _node(draft, "add", inputs=inputs, shape=shape)
+        return p.cell(base, "add", tuple((name,) for name in names), value=p.let("sum", total))
+
+    return grow
+
+
+def joined(*back: int) -> Grow:
+    """What the layers that many layers back hand on, one after the other."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        found = [draft.layers[-layers] for layers in back]
+        shape = found[0].shape
+        if shape.flat:
+            shape = ir.Shape(1, 1, sum(layer.shape.size for layer in found), True)
+        else:
+            channels = sum(layer.shape.channels for layer in found)
+            shape = dataclasses.replace(shape, channels=channels)
+        inputs = tuple(layer.name for layer in found)
+        return ir.Concat(**(draft.same("join") | {"inputs": inputs, "shape": shape}))
+
+    return grow
+
+
+def unflatten(channels: int, height: int, width: int) -> Grow:
+    """A vector becomes a map."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        return ir.Unflatten(**draft.node("map", height, width, channels, False))
+
+    return grow
+
+
+def stepped(steps: int = STEPS) -> Grow:
+    """A scale and a shift for every time step, per channel or, of a flattened map, per neuron."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        shape = draft.shape
+        axes = (shape.height, shape.width, shape.channels) if shape.flat else (1, 1, shape.channels)
+        return ir.AffineTT(
+            **draft.same("norm"),
+            scale=draft.rng.uniform(0.5, 1.5, (steps, *axes)).astype(np.float32),
+            shift=_normal(draft.rng, (steps, *axes), 0.1, 0.3),
+        )
+
+    return grow
+
+
+def again(back: int, grow: Grow) -> Grow:
+    """A layer that reads the one that many layers back; 0: the input."""
+
+    def grown(draft: Draft) -> ir.Layer:
+        layers = draft.layers[: len(draft.layers) - back + 1] if back else ()
+        layer = grow(Draft(layers, draft.input, draft.rng))
+        assert not isinstance(layer, tuple), "one layer"
+        kind = layer.name.rstrip("0123456789")
+        return dataclasses.replace(layer, name=f"{kind}{len(draft.layers) + 1}")
+
+    return grown
+
+
+def _synaptics(reset: ir.ResetMechanism, delay: bool) -> Case:
+    """Two states and every form of the parameters, of one kind of reset."""
+    when = "a step later" if delay else "at once"
+    return case(
+        f"synaptic: reset {reset} {when}; parameters of every form",
+        MAP,
+        *(conv(4, 2), synaptic(reset, delay)),
+        *(conv(5, 3), maxpool(2), synaptic(reset, delay, CHANNEL, CHANNEL, CHANNEL)),
+        *(conv(3, 1), synaptic(reset, delay, CHANNEL, NEURON, 0.7)),
+        *(linear(70), synaptic(reset, delay, NEURON, 0.7)),
+        *(linear(33), synaptic(reset, delay, 0.4, CHANNEL, NEURON)),
+        both=reset == "subtract",
+    )
+
+
 def _resets(reset: ir.ResetMechanism, delay: bool) -> Case:
     """Every form of the parameters, with and without a pooling in front, of one kind of reset."""
     when = "a step later" if delay else "at once"
@@ -418,6 +664,81 @@ _FLOATS = (
          size=2.0**-130, kernels="dense"),
 )  # fmt: skip
 
+_CELLS = (
+    _synaptics("subtract", True),
+    _synaptics("subtract", False),
+    _synaptics("zero", True),
+    _synaptics("zero", False),
+    _synaptics("none", True),
+    case("cells: every statement, and names that C keeps for itself", MAP,
+         conv(4, 2), every_statement(), linear(40), every_statement()),
+    case("cells: graded spikes into a convolution, a linear layer and neurons", MAP,
+         conv(4, 2), synaptic(grade=NEURON), conv(4, 2), synaptic(grade=CHANNEL), linear(9),
+         synaptic(grade=1.5), synaptic(threshold=0.3), leaky(threshold=0.5)),
+    case("cells: only the largest fires, of equal ones the first", (11,),
+         linear(40), synaptic(wins=True, threshold=0.3), linear(9),
+         synaptic("zero", False, wins=True, threshold=0.3), linear(7), leaky(), linear(6),
+         synaptic("subtract", False, NEURON, wins=True, threshold=0.2), leaky(threshold=0.1)),
+    case("cells: only the largest of a flattened map fires", MAP,
+         conv(3, 6), flatten(), synaptic(wins=True, threshold=0.3)),
+    case("cells: exactly on the threshold", MAP,
+         conv(4, 2), synaptic(alpha=1.0, beta=0.5), linear(9),
+         synaptic("zero", alpha=0.0, beta=1.0), linear(9), synaptic("subtract", False, 0.0, 0.5),
+         grid=True),
+    case("cells: more than 65,536 of them", (1, 58, 58),
+         conv(20, 1), synaptic(alpha=CHANNEL), maxpool(2), conv(3, 3, 2), synaptic(),
+         steps=4, wide=True),
+    case("recurrent through a linear layer, spikes of size 1 and graded", (11,),
+         linear(40), recurrent(linear(40, 0.0)), linear(9), recurrent(linear(9, 0.0), CHANNEL),
+         linear(6), recurrent(linear(6, 0.0), delay=False), both=True),
+    case("recurrent through a convolution", MAP,
+         conv(4, 2), recurrent(conv(4, 3, 1, 1, mean=0.0)), conv(16, 2),
+         recurrent(conv(16, 3, 1, 1, mean=0.0), NEURON), linear(5), leaky()),
+    case("recurrent through a convolution that collects", (2, 9, 8),
+         conv(16, 2), recurrent(conv(16, 3, 1, 1, mean=0.0)), linear(5), leaky()),
+    case("recurrent one to one", MAP, conv(4, 2), recurrent(None), linear(9), recurrent(None, 0.7)),
+    case("recurrent, dense", MAP, conv(4, 2), recurrent(conv(4, 3, 1, 1, mean=0.0)), linear(9),
+         recurrent(linear(9, 0.0)), kernels="dense"),
+    case("four gates, of a vector and of a map", MAP,
+         conv(12, 2), lstm(conv(12, 3, 1, 1, mean=0.0)), synaptic(threshold=0.1),
+         linear(8), lstm(linear(8, 0.0)), leaky(threshold=0.1)),
+    case("integrators in between and at the end", MAP,
+         conv(4, 2), integrator(), conv(3, 2), leaky(), linear(5), integrator()),
+    case("branches that are added: of spikes, of currents, of the input", MAP,
+         conv(2, 3, 1, 1), leaky(), conv(2, 3, 1, 1), synaptic(), added(1, 3),
+         again(0, conv(2, 1)), added(1, 2), leaky(), again(4, conv(3, 2)), leaky(),
+         linear(4), leaky()),
+    case("branches that are joined: maps of spikes and of currents", MAP,
+         conv(4, 2), leaky(), again(0, conv(3, 2)), joined(1, 2), conv(5, 2), synaptic(),
+         maxpool(2), linear(4), leaky()),
+    case("branches that are joined: vectors, flattened maps, spikes of size 1 and graded", MAP,
+         conv(3, 2), leaky(), flatten(), again(0, linear(6)), leaky(), joined(1, 3), linear(9),
+         leaky(), again(5, linear(8)), synaptic(grade=CHANNEL), joined(1, 3, 6), linear(5),
+         leaky()),
+    case("branches that are added and joined: spikes, and currents from weights", MAP,
+         conv(3, 2), leaky(), conv(3, 3, 1, 1), again(2, conv(3, 3, 1, 1)), added(1, 2), synaptic(),
+         joined(1, 5), conv(4, 2), leaky(), flatten(), linear(9), leaky(), joined(1, 3),
+         linear(6), leaky(), both=True),
+    case("several outputs: lists joined", (11,),
+         linear(9), leaky(), linear(5), leaky(), again(3, linear(4)), synaptic(), joined(3, 1)),
+    case("several outputs: graded ones joined, and a flattened map", MAP,
+         conv(3, 2), leaky(), flatten(), again(2, linear(4)), leaky(grade=CHANNEL), joined(3, 1)),
+    case("a vector becomes a map, and a flattened map another one", MAP,
+         linear(24), leaky(), unflatten(4, 2, 3), conv(6, (2, 1)), leaky(), flatten(),
+         unflatten(3, 3, 2), conv(4, 2), leaky(), flatten(), unflatten(4, 2, 1), flatten(),
+         unflatten(1, 1, 8), linear(5), leaky(), both=True),
+    case("batch norm for every time step", MAP,
+         conv(4, 2), stepped(), leaky(), flatten(), stepped(), again(2, conv(3, 2)), leaky(),
+         again(3, linear(6)), stepped(), synaptic()),
+    case("batch norm beside another reader of the same currents", MAP,
+         conv(4, 2), affine(), leaky(), again(3, leaky()), added(1, 2), conv(4, 1), affine(),
+         leaky()),
+    case("the input read again behind layers that read it first", (2, 40, 20),
+         conv(8, 3), leaky(), conv(10, (5, 3), padding=(2, 1)), leaky(),
+         again(0, conv(4, 3)), leaky(), joined(1, 1), again(3, maxpool(2)), linear(3), leaky(),
+         steps=6),
+)  # fmt: skip
+
 _WHOLE = (
     case("linear layers of odd and of even sizes", (11,),
          linear(9), leaky(), linear(32), leaky(beta=CHANNEL), linear(3), leaky(beta=0.5),
@@ -478,8 +799,18 @@ def _in_whole_numbers(row: Case) -> Case:
 
 
 CASES: tuple[Case, ...] = (
-    *_FLOATS, *map(_in_whole_numbers, (*(row for row in _FLOATS if row.both), *_WHOLE))
+    *_FLOATS, *_CELLS,
+    *map(_in_whole_numbers, (*(row for row in (*_FLOATS, *_CELLS) if row.both), *_WHOLE)),
 )  # fmt: skip
+
+
+def program(row: Case) -> str | None:
+    """The program of the Cortex-M7 that holds a row; None: it does not fit."""
+    if row.wide:
+        return None
+    if row.numbers == "int8":
+        return "narrow_integer"
+    return "narrow_cells" if row in _CELLS else "narrow"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -511,11 +842,13 @@ def draw(row: Case) -> Drawn:
         frames = _counts(rng, row.steps, shape, row.most)
     layers: tuple[ir.Layer, ...] = ()
     for grow in row.layers:
-        layer = grow(Draft(layers, shape, rng))
-        if isinstance(layer, ir.Leaky):
-            layer = dataclasses.replace(layer, threshold=layer.threshold * np.float32(row.size))
-        layers = (*layers, layer)
-        if isinstance(layer, ir.Leaky):
+        grown = grow(Draft(layers, shape, rng))
+        for layer in grown if isinstance(grown, tuple) else (grown,):
+            if isinstance(layer, ir.Leaky):
+                layer = dataclasses.replace(layer, threshold=layer.threshold * np.float32(row.size))
+            layers = (*layers, layer)
+        last = layers[-1]
+        if isinstance(last, ir.Leaky) or (isinstance(last, ir.Cell) and last.fires is not None):
             layers = _lively(row, shape, layers, frames)
             if row.grid:
                 _check_ties(row, shape, layers, frames)
@@ -567,7 +900,7 @@ def _check_ties(
 ) -> None:
     """Whether a membrane of the last layer lies exactly on the threshold in some step."""
     last = layers[-1]
-    assert isinstance(last, ir.Leaky)
+    assert isinstance(last, ir.Leaky | ir.Cell)
     membranes = reference.run(ir.Network(shape, layers, "", ""), frames).membranes[last.name]
     if not (membranes == last.threshold).any():
         raise ValueError(

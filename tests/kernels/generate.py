@@ -26,9 +26,9 @@ INTEGER = "integer"
 def main(arguments: list[str]) -> int:
     """Writes what is included and what is compiled into two folders, and the cases into files.
 
-    ``every.c`` has every case, ``narrow.c`` those of float32 that a microcontroller can hold and
-    ``narrow_integer.c`` those in whole numbers; ``broken_KIND.c`` has the first case with one
-    expected value wrong, ``broken_integer.c`` the first in whole numbers.
+    ``every.c`` has every case, ``narrow.c``, ``narrow_cells.c`` and ``narrow_integer.c`` those that
+    a microcontroller can hold, in float32, of cells and in whole numbers; ``broken_KIND.c`` has the
+    first case with one expected value wrong, ``broken_integer.c`` the first in whole numbers.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     for what in ("headers", "sources", "cases"):
@@ -38,31 +38,36 @@ def main(arguments: list[str]) -> int:
     for number, row in enumerate(cases.CASES):
         drawn = cases.draw(row)
         model = cases.model(row, drawn, f"case{number:02}")
+        limited = str(model.network.max_steps == len(drawn.frames)).lower()
         for name, text in emit_c.emit(model.plan, model.name).items():
             if name.endswith(".c"):
                 write(options.sources / name, text)
             # The files for one level of CPU include NAME.c.
             if name.endswith(".h") or name == f"{model.name}.c":
                 write(options.headers / name, text)
-        written.append(Vectors(row, model.name, vectors(model, drawn.frames, None)))
+        written.append(Vectors(row, model.name, vectors(model, drawn.frames, None), limited))
         first = [earlier.row.numbers for earlier in written].count(row.numbers) == 1
         for kind in (BROKEN if row.numbers == "f32" else (INTEGER,)) if first else ():
-            one = Vectors(row, model.name, vectors(model, drawn.frames, kind))
+            one = Vectors(row, model.name, vectors(model, drawn.frames, kind), limited)
             write(options.cases / f"broken_{kind}.c", whole([one]))
     write(options.cases / "every.c", whole(written))
-    for name, numbers in (("narrow", "f32"), ("narrow_integer", "int8")):
-        held = [v for v in written if not v.row.wide and v.row.numbers == numbers]
+    for name in ("narrow", "narrow_cells", "narrow_integer"):
+        held = [v for v in written if cases.program(v.row) == name]
         write(options.cases / f"{name}.c", whole(held))
     return 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Vectors:
-    """A case as C: its row in the table, what its symbols start with, its arrays."""
+    """A case as C: its row in the table, what its symbols start with, its arrays.
+
+    ``limited`` is C's truth of whether the network runs for no more steps than there are.
+    """
 
     row: cases.Case
     symbol: str
     text: str
+    limited: str
 
 
 def vectors(model: Model, frames: ir.Floats, broken: str | None) -> str:
@@ -76,7 +81,11 @@ def vectors(model: Model, frames: ir.Floats, broken: str | None) -> str:
     flat = frames.reshape(steps, -1)
     step, index = np.nonzero(flat)
     offsets = np.searchsorted(step, np.arange(steps + 1))
-    outputs = (trace.values[network.output.name].reshape(steps, -1) != 0).astype(np.uint8)
+    readout = network.readout
+    if readout is None:
+        outputs = (trace.values[network.output.name].reshape(steps, -1) != 0).astype(np.uint8)
+    else:  # also of neurons that never fire, whatever they hand on
+        outputs = trace.spikes[readout.name].reshape(steps, -1).copy()
     spikes = rows([trace.spikes[layer.name] for layer in network.spiking])
     # The bits of a float32 or an int32; whether integers fit, the table's test says.
     cell = np.float32 if network.numbers == "f32" else np.int32
@@ -130,7 +139,7 @@ def whole(written: list[Vectors]) -> str:
         f'  {{"{v.row.name}", &{v.symbol}_model, {{&first_of_{v.symbol}, &second_of_{v.symbol}}},\n'
         f"   {v.row.steps + 2 * v.row.driven}, offsets_of_{v.symbol}, active_of_{v.symbol},\n"
         f"   outputs_of_{v.symbol}, spikes_of_{v.symbol}, membranes_of_{v.symbol},\n"
-        f"   {v.row.most or 0}, {str(v.row.numbers == 'int8').lower()}}},"
+        f"   {v.row.most or 0}, {str(v.row.numbers == 'int8').lower()}, {v.limited}}},"
         for v in written
     )
     return f"""// SPDX-License-Identifier: Apache-2.0

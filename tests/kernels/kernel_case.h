@@ -22,6 +22,7 @@ typedef struct kernel_case {
   const uint32_t *membranes;  // [steps][neurons], the bits of a float or of an int32
   uint32_t most;              // the largest input that the network takes; 0: any finite number
   bool whole;                 // inputs, weights and membranes are whole numbers
+  bool limited;               // the network runs for no more than these steps
 } kernel_case;
 
 extern const kernel_case kernel_cases[];

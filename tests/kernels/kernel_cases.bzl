@@ -8,6 +8,7 @@ _CASES = [
     "broken_spike",
     "every",
     "narrow",
+    "narrow_cells",
     "narrow_integer",
 ]
 
@@ -43,7 +44,7 @@ kernel_cases = rule(
     implementation = _kernel_cases_impl,
     doc = "Compiles every network of the table and runs the reference on it. Output groups: the " +
           "networks' `headers` and `sources`; inputs and expected results of `every` case, of " +
-          "the `narrow` ones that a microcontroller holds, those in whole numbers apart, and " +
+          "the `narrow` ones that a microcontroller holds, in three programs, and " +
           "`broken_KIND`, where one expected value of that kind is wrong.",
     attrs = {
         "_generate": attr.label(

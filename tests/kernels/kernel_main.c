@@ -398,6 +398,24 @@ static bool wrong_calls_change_nothing(const kernel_case *row) {
   return true;
 }
 
+// A step more than the network has parameters for.
+static bool the_step_after_the_last_is_refused(const kernel_case *row) {
+  const spk_model *model = row->model;
+  void *const state = row->states[0];
+  if (!row->limited) return true;
+  if (!reset(row, state)) return false;
+  for (uint32_t t = 0; t < row->steps; t++) {
+    if (!play(row, PLAIN, t, state)) return false;
+  }
+  memcpy(room.state, state, model->state_bytes);
+  memset(room.spikes, UNTOUCHED, model->outputs);
+  memset(room.frame, 0, model->inputs * sizeof(float));
+  return list_refused(row, "a step too many", NULL, 0, SPK_TOO_MANY_STEPS) &&
+         refused(row, "step_frame", "a step too many",
+                 model->step_frame(state, room.frame, room.spikes), SPK_TOO_MANY_STEPS) &&
+         reset(row, state) && play(row, PLAIN, 0, state);
+}
+
 static bool run(const kernel_case *row) {
   const spk_model *model = row->model;
   if (!claim(model) || model->inputs < 2) {
@@ -407,7 +425,7 @@ static bool run(const kernel_case *row) {
   // A reset must clear whatever was there: every float of this is not a number, every integer -1.
   for (int i = 0; i < 2; i++) memset(row->states[i], 0xff, model->state_bytes);
   return every_way_gives_the_same(row) && two_states_do_not_disturb_each_other(row) &&
-         wrong_calls_change_nothing(row);
+         wrong_calls_change_nothing(row) && the_step_after_the_last_is_refused(row);
 }
 
 enum { WIDTH = 3, HEIGHT = 2, PIXELS = WIDTH * HEIGHT * 2, LENGTH_US = 1000 };
