@@ -394,7 +394,7 @@ def grown(*layers: cases.Grow, axes: tuple[int, ...] = MAP) -> ir.Network:
     shape = ir.Shape(axes[1], axes[2], axes[0], flat=False)
     draft = cases.Draft((), shape, np.random.default_rng(0))
     for grow in layers:
-        draft = dataclasses.replace(draft, layers=(*draft.layers, grow(draft)))
+        draft = draft.then(grow)
     return ir.Network(shape, draft.layers, "", "")
 
 

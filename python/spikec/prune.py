@@ -209,8 +209,8 @@ def split_recordings(folder: Path, network: ir.Network) -> Split:
     Raises:
         SpikecError: a set has too few recordings, or one cannot be read.
     """
-    dataset.event_map(network.input.axes, "the network's input")
-    others, judged = dataset.split(dataset.find(folder, network.output.shape.size))
+    every = dataset.fitting(folder, network.input.axes, network.output.shape.size)
+    others, judged = dataset.split(every)
     validation = [one for one in others if _validates(one.path.name)]
     calibration = [one for one in others if not _validates(one.path.name)]
     known = {one.sha256() for one in judged}

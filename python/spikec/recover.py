@@ -369,6 +369,8 @@ def _through(
             return _leaky(layer, value, steps)
         case ir.IntegerLeaky():
             raise TypeError("pruning comes before quantizing")
+        case ir.AffineTT() | ir.Unflatten() | ir.Concat() | ir.Previous() | ir.Cell():
+            raise TypeError("passes/prune.py refuses it")
         case _:
             assert_never(layer)
 

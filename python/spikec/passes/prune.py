@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikec import bounds, ir
+from spikec.errors import SpikecError
 
 Reason: TypeAlias = Literal[
     "proven silent", "unreachable", "silent on calibration", "rarely active", "redundant"
@@ -83,7 +84,20 @@ class Pruned:
 
 
 def segments(network: ir.Network) -> tuple[Segment, ...]:
-    """The segments of ``network``, first to last; what reads the input itself is in none."""
+    """The segments of ``network``, first to last; what reads the input itself is in none.
+
+    Raises:
+        SpikecError: its layers are no chain, or there are other neurons than ``Leaky`` among them.
+    """
+    before = ir.INPUT
+    for layer in network.layers:
+        if isinstance(layer, _NOT_YET) or layer.inputs != (before,):
+            raise SpikecError(
+                f"layer {layer.name} (torch {layer.source!r}): pruning takes chains of layers with "
+                "snntorch.Leaky neurons (without inhibition or state_quant) so far, and this is "
+                "something else; compile the network as it is."
+            )
+        before = layer.name
     starts = [i for i, layer in enumerate(network.layers) if isinstance(layer, _WEIGHTS)]
     found = []
     for start, stop in zip(starts, [*starts[1:], len(network.layers)], strict=True):
@@ -137,6 +151,8 @@ def keep(network: ir.Network, kept: Kept) -> ir.Network:
                 )
             case ir.IntegerLeaky():
                 raise TypeError("pruning comes before quantizing")
+            case ir.AffineTT() | ir.Unflatten() | ir.Concat() | ir.Previous() | ir.Cell():
+                raise TypeError("segments() refuses it")
             case _:
                 assert_never(layer)
         shape = dataclasses.replace(layer.shape, channels=len(own))
@@ -185,6 +201,7 @@ def removal(part: Segment, channel: int, reason: Reason, **figures: float | None
 
 
 _WEIGHTS = (ir.Conv2d, ir.Linear)
+_NOT_YET = (ir.AffineTT, ir.Unflatten, ir.Concat, ir.Previous, ir.Cell)
 
 
 def _removable(network: ir.Network) -> list[tuple[Segment, list[Removal]]]:

@@ -11,13 +11,15 @@ scaled, which costs nothing.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal, TypeAlias, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
-from spikec import bounds, ir
+from spikec import bounds, ir, reference
 from spikec.errors import SpikecError
+from spikec.passes.whole_cell import Current, refusal, whole_cell
 
 INPUT_MAX = 255
 """The largest input value of a network that declares none."""
@@ -55,6 +57,15 @@ class _Value:
     current: bool
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Made:
+    """A convolution or linear layer: how it was, and what it reads; to make it once more."""
+
+    layer: ir.Conv2d | ir.Linear
+    value: _Value
+    before: ir.Shape
+
+
 def quantize(network: ir.Network) -> ir.Network:
     """The network in whole numbers, for inputs that are whole numbers up to its ``input_max``.
 
@@ -63,65 +74,173 @@ def quantize(network: ir.Network) -> ir.Network:
     """
     if network.input_max is None:
         network = dataclasses.replace(network, input_max=INPUT_MAX)
-    one = np.ones((1, 1, 1))
-    values = {ir.INPUT: _Value(one, np.zeros((1, 1, 1)), False)}
-    names = {ir.INPUT: ir.INPUT}  # of the layer that makes a value, batch norms left out
-    layers: list[ir.Layer] = []
-    counts: list[ir.Layer] = []  # since the last neurons, layers that hand on counts
-    way: list[str] = []  # and those that hand on currents
-    for original in network.layers:
-        source = original.inputs[0]
-        value = values[source]
-        layer = dataclasses.replace(original, inputs=(names[source],))
-        before = network.shape_of(source)
-        made: ir.Layer | None
+    work = _Work(network)
+    for layer in network.layers:
+        work.add(layer)
+    return dataclasses.replace(network, layers=tuple(work.layers.values()))
+
+
+_NOTHING = np.zeros((1, 1, 1))
+
+
+class _Work:
+    """Walks the layers, and keeps what was made of them and what their values stand for."""
+
+    def __init__(self, network: ir.Network) -> None:
+        self.network = network
+        self.layers: dict[str, ir.Layer] = {}
+        self.values = {ir.INPUT: _Value(np.ones((1, 1, 1)), _NOTHING, False)}
+        self.names = {ir.INPUT: ir.INPUT}  # of what makes a value, batch norms left out
+        self.made: dict[str, _Made] = {}
+        self.loops: dict[str, bounds.Interval] = {}
+
+    def add(self, original: ir.Layer) -> None:
+        name = original.name
+        self.names[name] = name
+        if isinstance(original, ir.Previous):
+            self._loop(original)
+            return
+        layer = dataclasses.replace(
+            original, inputs=tuple(self.names[source] for source in original.inputs)
+        )
+        value = self.values[original.inputs[0]]
+        before = self.network.shape_of(original.inputs[0])
         match layer:
             case ir.Conv2d() | ir.Linear():
-                made, values[layer.name] = _weights(network, layer, value, before)
+                self.made[name] = _Made(layer, value, before)
+                self.layers[name], self.values[name] = _weights(
+                    layer, value, before, _unit(self.network, layer, value, before)
+                )
             case ir.MaxPool2d():
                 _same_in_windows(layer, value)
-                made, values[layer.name] = layer, value
+                self.layers[name], self.values[name] = layer, value
             case ir.AvgPool2d():
-                made, values[layer.name] = _sum(layer, value, before)
+                self.layers[name], self.values[name] = _sum(layer, value, before)
             case ir.Affine():
                 scale, shift = layer.scale.astype(np.float64), layer.shift.astype(np.float64)
-                made = None
-                values[layer.name] = _Value(
+                self.names[name] = self.names[original.inputs[0]]
+                self.values[name] = _Value(
                     value.unit * scale, value.offset * scale + shift, value.current
                 )
-            case ir.Flatten():
-                made, values[layer.name] = layer, value
-            case ir.Leaky():
-                so_far = dataclasses.replace(network, layers=tuple(layers))
-                _check_counts(so_far, counts)
-                made = _neurons(so_far, layer, value, way or [layer.inputs[0]])
-                counts, way = [], []
-                values[layer.name] = _Value(
-                    layer.grade.astype(np.float64), np.zeros((1, 1, 1)), False
+            case ir.AffineTT():
+                raise _refuse(
+                    layer, "its scale differs from step to step", "use BatchNorm1d or BatchNorm2d"
                 )
+            case ir.Flatten():
+                self.layers[name], self.values[name] = layer, value
+            case ir.Unflatten() | ir.Concat():
+                self.layers[name] = layer
+                self.values[name] = self._moved(layer, original.inputs)
+            case ir.Leaky():
+                so_far = self._so_far(layer)
+                way = [one.name for one in self._between(layer) if self.values[one.name].current]
+                made = _neurons(so_far, self.loops, layer, value, way or [layer.inputs[0]])
+                self.layers[name] = made
+                self.values[name] = _Value(layer.grade.astype(np.float64), _NOTHING, False)
+            case ir.Cell():
+                self._cell(layer, original.inputs)
             case ir.IntegerLeaky():
                 raise AssertionError("the network is in whole numbers already")
             case _:
                 assert_never(layer)
-        if made is not None:
-            layers.append(made)
-            if values[layer.name].current:
-                way.append(made.name)
-            elif not isinstance(made, ir.IntegerLeaky):
-                counts.append(made)
-        names[layer.name] = names[source] if made is None else layer.name
-    return dataclasses.replace(network, layers=tuple(layers))
 
+    def _loop(self, layer: ir.Previous) -> None:
+        """What a loop hands on are spikes; their size goes into the weights that read them."""
+        source = self.network.layer(layer.inputs[0])
+        if not isinstance(source, ir.Spiking) or (
+            isinstance(source, ir.Cell) and source.fires is None
+        ):
+            raise _refuse(layer, "it hands on what is no spikes", "feed spikes back, not membranes")
+        axes = (layer.shape.height, layer.shape.width, layer.shape.channels)
+        self.layers[layer.name] = layer
+        self.values[layer.name] = _Value(source.grade.astype(np.float64), _NOTHING, False)
+        self.loops[layer.name] = bounds.Interval(np.zeros(axes), np.ones(axes))
 
-def _check_counts(network: ir.Network, layers: list[ir.Layer]) -> None:
-    """Counts, which are handed on in 16 bits, fit these."""
-    found = bounds.of(network).values
-    for layer in layers:
-        if found[layer.name].largest > _SHORT.limit:
+    def _between(self, layer: ir.Layer) -> list[ir.Layer]:
+        """The layers between ``layer`` and the neurons, loops or inputs in front of it."""
+        found: dict[str, ir.Layer] = {}
+        names = list(layer.inputs)
+        while names:
+            one = self.layers.get(names.pop())
+            neurons = isinstance(one, ir.Spiking) and (
+                not isinstance(one, ir.Cell) or bool(one.states)
+            )
+            if one is None or neurons or isinstance(one, ir.Previous) or one.name in found:
+                continue
+            found[one.name] = one
+            names += one.inputs
+        return [one for one in self.layers.values() if one.name in found]
+
+    def _so_far(self, layer: ir.Layer) -> ir.Network:
+        """What makes the current of ``layer``; counts, which take 16 bits, fit these."""
+        so_far = dataclasses.replace(self.network, layers=tuple(self.layers.values()))
+        found = bounds.of(so_far, self.loops).values
+        for one in self._between(layer):
+            if not self.values[one.name].current and found[one.name].largest > _SHORT.limit:
+                raise _refuse(
+                    one, f"for inputs up to {self.network.input_max} its sums exceed 16 bits",
+                    "declare a smaller input_max",
+                )  # fmt: skip
+        return so_far
+
+    def _moved(self, layer: ir.Unflatten | ir.Concat, sources: tuple[str, ...]) -> _Value:
+        """What values stand for once they were moved, which moves their units, too."""
+        shapes = [self.network.shape_of(source) for source in sources]
+        given = [self.values[source] for source in sources]
+        if any(value.current for value in given):
+            raise _refuse(layer, "it moves currents", "put a spiking layer before it")
+
+        def move(parts: list[_Array]) -> _Array:
+            rows = [
+                np.broadcast_to(part, (1, shape.height, shape.width, shape.channels))
+                for part, shape in zip(parts, shapes, strict=True)
+            ]
+            if isinstance(layer, ir.Unflatten):
+                return ir.smallest(reference.unflatten(layer, shapes[0], rows[0])[0])
+            joined = reference.concat(layer, list(zip(shapes, rows, strict=True)))
+            return ir.smallest(joined[0])
+
+        return _Value(
+            move([value.unit for value in given]), move([value.offset for value in given]), False
+        )
+
+    def _cell(self, cell: ir.Cell, sources: tuple[str, ...]) -> None:
+        if len(sources) > 1:
+            self._share_unit(cell, sources)
+        given = [self.values[source] for source in sources]
+        if any((value.unit <= 0).any() for value in given):
             raise _refuse(
-                layer, f"for inputs up to {network.input_max} its sums exceed 16 bits",
-                "declare a smaller input_max",
+                cell, "a batch norm before it scales a channel by 0 or less",
+                "fold the batch norm into the weights",
             )  # fmt: skip
+        if not cell.states:
+            self.layers[cell.name], self.values[cell.name] = _sum_of_inputs(cell, given)
+            return
+        found = bounds.of(self._so_far(cell), self.loops).values
+        currents = [
+            Current(value.unit, value.offset, found[name])
+            for value, name in zip(given, cell.inputs, strict=True)
+        ]
+        self.layers[cell.name] = whole_cell(cell, currents)
+        self.values[cell.name] = _Value(cell.grade.astype(np.float64), _NOTHING, False)
+
+    def _share_unit(self, cell: ir.Cell, sources: tuple[str, ...]) -> None:
+        """Makes the layers that several currents come from once more, with one unit for all."""
+        units = [self.values[source].unit for source in sources]
+        if all(np.array_equal(unit, units[0]) for unit in units):
+            return
+        if not all(source in self.made for source in sources):
+            raise _refuse(
+                cell, "it adds up values whose units differ, and not all come from weights at once",
+                "pool and normalize before the last weights",
+            )  # fmt: skip
+        common = np.max([np.broadcast_to(unit, np.broadcast_shapes(*(u.shape for u in units)))
+                         for unit in units], axis=0)  # fmt: skip
+        for source in sources:
+            made = self.made[source]
+            self.layers[source], self.values[source] = _weights(
+                made.layer, made.value, made.before, common.ravel()
+            )
 
 
 def _refuse(layer: ir.Layer, why: str, fix: str) -> SpikecError:
@@ -131,17 +250,14 @@ def _refuse(layer: ir.Layer, why: str, fix: str) -> SpikecError:
     )
 
 
-def _weights(
-    network: ir.Network, layer: ir.Conv2d | ir.Linear, value: _Value, before: ir.Shape
-) -> tuple[ir.Layer, _Value]:
-    """The layer with weights in whole numbers, and the currents that it makes."""
+def _scaled(layer: ir.Conv2d | ir.Linear, value: _Value, before: ir.Shape) -> tuple[_Array, _Array]:
+    """Weights for whole numbers as inputs, not rounded yet, and what is added to their sums."""
     if value.current:
         raise _refuse(
             layer, "it reads currents of another layer, which are no counts",
             "put a spiking layer between the two",
         )  # fmt: skip
     weight = layer.weight.astype(np.float64)
-    bias = layer.bias.astype(np.float64)
     axes = (before.height, before.width, before.channels)
     if isinstance(layer, ir.Linear):
         shift = np.broadcast_to(value.offset, axes).ravel() @ weight
@@ -159,10 +275,24 @@ def _weights(
                 layer, "a batch norm shifts its inputs, but not the padding around them",
                 "put the batch norm after the convolution",
             )  # fmt: skip
-    bias = bias + shift
+    return weight, layer.bias.astype(np.float64) + shift
+
+
+def _unit(
+    network: ir.Network, layer: ir.Conv2d | ir.Linear, value: _Value, before: ir.Shape
+) -> _Array:
+    """The unit of the currents that ``layer`` makes, one an output channel."""
+    weight, bias = _scaled(layer, value, before)
     unit = np.abs(weight).reshape(-1, weight.shape[-1]).max(axis=0) / _STEPS
     unit = np.maximum(unit, np.maximum(_threshold(network, layer), np.abs(bias)) / _FINEST)
-    unit = np.where(unit > 0, unit, 1.0)
+    return np.where(unit > 0, unit, 1.0)
+
+
+def _weights(
+    layer: ir.Conv2d | ir.Linear, value: _Value, before: ir.Shape, unit: _Array
+) -> tuple[ir.Layer, _Value]:
+    """The layer with weights in whole numbers, and the currents that it makes."""
+    weight, bias = _scaled(layer, value, before)
     channels = before.channels if isinstance(layer, ir.Linear) else weight.shape[2]
     whole = _rounded((weight / unit).reshape(-1, channels, weight.shape[-1])).reshape(weight.shape)
     made = dataclasses.replace(layer, weight=whole, bias=np.zeros_like(layer.bias))
@@ -204,11 +334,12 @@ def _reads_padding(conv: ir.Conv2d, before: ir.Shape) -> bool:
 
 def _threshold(network: ir.Network, layer: ir.Layer) -> float:
     """The largest threshold of the neurons that read ``layer``; 0 when there are none."""
-    found = False
-    for other in network.layers:
-        found = found or other.name == layer.name
-        if found and isinstance(other, ir.Leaky):
-            return float(np.abs(other.threshold).max())
+    readers = list(network.readers(layer.name))
+    for reader in readers:
+        if isinstance(reader, ir.Leaky) or (isinstance(reader, ir.Cell) and reader.fires):
+            return float(np.abs(reader.threshold).max())
+        if not isinstance(reader, ir.Previous | ir.Conv2d | ir.Linear):
+            readers += network.readers(reader.name)
     return 0.0
 
 
@@ -245,10 +376,29 @@ def _sum(pool: ir.AvgPool2d, value: _Value, before: ir.Shape) -> tuple[ir.Layer,
     return one, _Value(value.unit / divisors, value.offset * taps / divisors, value.current)
 
 
-def _neurons(so_far: ir.Network, leaky: ir.Leaky, value: _Value, way: list[str]) -> ir.IntegerLeaky:
+def _sum_of_inputs(cell: ir.Cell, given: list[_Value]) -> tuple[ir.Layer, _Value]:
+    """Cells that only add up what they read, which has one unit."""
+    if any(step.op != "add" for step in cell.program) or cell.parameters:
+        raise refusal(cell, f"it is a {cell.kind}, which needs real numbers", "leave it out")
+    unit = given[0].unit
+    shape = (cell.shape.height, cell.shape.width, cell.shape.channels)
+    made = dataclasses.replace(
+        cell, unit=ir.smallest(np.broadcast_to(unit.astype(np.float32), shape))
+    )
+    offset = np.sum([np.broadcast_to(value.offset, shape) for value in given], axis=0)
+    return made, _Value(unit, ir.smallest(offset), any(value.current for value in given))
+
+
+def _neurons(
+    so_far: ir.Network,
+    loops: Mapping[str, bounds.Interval],
+    leaky: ir.Leaky,
+    value: _Value,
+    way: list[str],
+) -> ir.IntegerLeaky:
     """Neurons whose membranes fit their type, whatever the input.
 
-    ``so_far`` makes their current, the last ones of its layers, ``way``, from counts or spikes.
+    ``so_far`` makes their current; of its layers ``way`` make it from counts or spikes.
 
     Of the types that hold the bound the smaller, of the shifts the largest: what is left of the
     type becomes fractions of a unit.
@@ -269,7 +419,7 @@ def _neurons(so_far: ir.Network, leaky: ir.Leaky, value: _Value, way: list[str])
         bounded = np.clip(np.rint(values), -limit, limit).astype(np.int32)
         return ir.smallest(np.broadcast_to(bounded, axes))
 
-    found = bounds.of(so_far).values
+    found = bounds.of(so_far, loops).values
     current = found[leaky.inputs[0]]
     widest = max(found[name].largest for name in way)
     for bits in (_SHORT, _LONG):
