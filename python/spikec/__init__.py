@@ -36,12 +36,18 @@ def compile(
     kernels: str = "auto",
     calibration: Sequence[npt.ArrayLike] | None = None,
     input_max: int | None = None,
+    readout: str | None = None,
+    early_exit: str | float | None = None,
+    steps: int | None = None,
 ) -> Model:
     """Compiles a snnTorch network.
 
     Args:
-        net: an ``nn.Sequential`` in eval mode that ends in ``snntorch.Leaky``.
-        input_shape: one frame without time and batch, ``(C, H, W)`` or ``(N,)``.
+        net: a module in eval mode that ends in snnTorch's neurons: an ``nn.Sequential``, or one
+            with a forward of its own, which takes a frame a call and keeps or returns its states,
+            or loops over the time steps itself. The spikes that it returns are the outputs,
+            several one after the other; membranes that it returns are not.
+        input_shape: one frame without time and batch, ``(C, H, W)``, ``(C, L)`` or ``(N,)``.
         name: what generated files and symbols are called; a C identifier.
         numbers: the format of weights and membranes: ``"f32"``, the same spikes as snnTorch's; or
             ``"int8"``, int8 weights and integer membranes, a quarter of the bytes and spikes that
@@ -54,9 +60,16 @@ def compile(
         input_max: declares that every input value is within 0 and this, which the generated C then
             checks; with ``"int8"`` inputs are whole numbers, and it is 255 unless given. The
             smaller it is, the fewer bits integer membranes take.
+        readout: adds C that decides the class: the output with the most spikes, ``"count"``; the
+            first one that spikes, ``"first"``; or the one with the largest membrane after the last
+            step, ``"last"``, after any, ``"max"``, or summed over all, ``"sum"``.
+        early_exit: when the readout is sure: ``"exact"``, once the class cannot change any more; or
+            a number, once it is that far ahead of every other one, in spikes or membrane.
+        steps: time steps of a recording, after which the readout has decided at the latest.
 
     Raises:
-        SpikecError: something in the network is not supported; every reason is listed.
+        SpikecError: something in the network is not supported; every reason is listed. Or what was
+            read does not spike as the module does on random frames, which is a fault of spikec.
     """
     # torch takes seconds to import; only this needs it.
     from spikec.import_snntorch import import_network
@@ -68,4 +81,7 @@ def compile(
         kernels,
         calibration,
         input_max,
+        readout,
+        early_exit,
+        steps,
     )

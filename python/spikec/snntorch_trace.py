@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,77 +13,181 @@ import snntorch
 import torch
 from torch import nn
 
-from spikec import ir, parity, reference
+from spikec import import_record, import_trace, ir, parity, reference
+from spikec.errors import SpikecError
+from spikec.import_record import SEQUENCE, UntraceableError
+from spikec.import_trace import Calling
+
+Rows = npt.NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trace:
-    """What a network did: per ``snntorch.Leaky``, by its torch name, float32 ``[T, *axes]``.
+    """What a network did: per layer of neurons, by its torch name, float32 ``[T, *axes]``.
 
-    ``spikes`` are what the layer hands on, ``potentials`` the membranes that are compared with the
-    threshold, ``membranes`` those kept after the step; the two differ only without reset delay.
+    ``spikes`` are what the layer hands on, ``potentials`` what it compares with the threshold,
+    ``membranes`` those kept after the step.
     """
 
-    spikes: dict[str, npt.NDArray[np.float32]]
-    potentials: dict[str, npt.NDArray[np.float32]]
-    membranes: dict[str, npt.NDArray[np.float32]]
+    spikes: dict[str, Rows]
+    potentials: dict[str, Rows]
+    membranes: dict[str, Rows]
 
 
 class _Watch:
-    """Records one layer through a hook and through ``fire``, which sees the membrane it judges."""
+    """Records one layer of neurons through hooks, and through what judges its potential."""
 
-    def __init__(self, leaky: snntorch.Leaky) -> None:
-        self.leaky = leaky
-        self.spikes: list[npt.NDArray[np.float32]] = []
-        self.potentials: list[npt.NDArray[np.float32]] = []
-        self.membranes: list[npt.NDArray[np.float32]] = []
-        self.hook = leaky.register_forward_hook(self.after)
-        self.judge = leaky.fire
-        leaky.fire = self.fire
+    def __init__(self, module: nn.Module) -> None:
+        self.module: Any = module
+        self.whole = isinstance(module, SEQUENCE)
+        self.spikes: list[torch.Tensor] = []
+        self.potentials: list[torch.Tensor] = []
+        self.membranes: list[torch.Tensor] = []
+        self.hooks = [module.register_forward_hook(self.after)]
+        if isinstance(module, snntorch.LeakyParallel):
+            self.hooks.append(module.rnn.register_forward_hook(self.after_rnn))
+        else:
+            for name in ("fire", "fire_inhibition"):
+                setattr(module, name, self.judging(getattr(module, name)))
 
-    def fire(self, membrane: torch.Tensor) -> torch.Tensor:
-        self.potentials.append(membrane[0].numpy().copy())
-        spikes: torch.Tensor = self.judge(membrane)
-        return spikes
+    def judging(self, judge: Any) -> Any:
+        """``fire`` that shows the potential that it was given, its last argument."""
 
-    def after(self, module: nn.Module, given: object, result: object) -> None:
+        def fire(*arguments: Any) -> Any:
+            potential = arguments[-1]
+            if self.module.state_quant and len(arguments) == 1:
+                potential = self.module.state_quant(potential)
+            self.potentials.append(potential)
+            return judge(*arguments)
+
+        return fire
+
+    def after_rnn(self, module: nn.Module, given: object, result: Any) -> None:
+        self.potentials.append(result[0])
+
+    def after(self, module: nn.Module, given: object, result: Any) -> None:
         spikes = result[0] if isinstance(result, tuple) else result
-        assert isinstance(spikes, torch.Tensor)
-        self.spikes.append(spikes[0].numpy().copy())
-        self.membranes.append(self.leaky.mem[0].numpy().copy())
+        self.spikes.append(spikes.clone())  # what comes next may change them in place
+        if isinstance(module, snntorch.DeltaLeaky):
+            self.potentials.append((self.module.mem - self.module.mem_prev).abs())
+        elif len(self.potentials) < len(self.spikes):
+            self.potentials.append(self.spikes[-1])  # it hands on its membrane
+        if isinstance(module, (*SEQUENCE, snntorch.SLSTM, snntorch.SConv2dLSTM)):
+            self.membranes.append(self.potentials[-1])  # what its last layer keeps
+        else:
+            self.membranes.append(self.module.mem)
 
-    def remove(self) -> None:
-        self.hook.remove()
-        del self.leaky.fire
+    def rows(self, tensors: list[torch.Tensor], axes: tuple[int, ...] | None) -> Rows:
+        """What was recorded as ``[T, *axes]``, without the axis of the batch."""
+        parts = [tensor.detach().to(torch.float32) for tensor in tensors]
+        whole = torch.cat(parts) if self.whole else torch.stack(parts)
+        if axes is None:
+            axes = tuple(whole.shape[2:])
+        return whole.reshape(-1, *axes).numpy().copy()
 
 
 def trace(net: nn.Module, frames: npt.NDArray[np.generic]) -> Trace:
     """Runs ``net`` over ``frames [T, *axes]`` on one thread, from reset membranes.
 
-    The network is left as it was: without hooks, its membranes reset.
+    It is called as it wants to be: frame by frame, with the states that it returned; with all
+    frames; or with one frame that it sees in each of its own steps, of which ``frames`` are copies.
+    The network is left as it was.
+
+    Raises:
+        SpikecError: it cannot be run for so many frames, or for such ones.
     """
-    layers = {name: m for name, m in net.named_modules() if isinstance(m, snntorch.Leaky)}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    watches = {}
+    return called(net, calling(net, frames.shape[1:]), frames)[0]
+
+
+def outputs(net: nn.Module, frames: npt.NDArray[np.generic]) -> Rows:
+    """What ``net`` hands out over ``frames [T, *axes]``: ``[T, *output axes]``; several are joined.
+
+    Raises:
+        SpikecError: as ``trace``, or it hands out nothing of single time steps.
+    """
+    return called(net, calling(net, frames.shape[1:]), frames)[1]
+
+
+def calling(net: nn.Module, axes: tuple[int, ...]) -> Calling:
+    """How ``net`` is called with frames of ``axes``.
+
+    Raises:
+        SpikecError: that cannot be found out.
+    """
+    if import_trace.walkable(net):
+        return import_trace.of_sequential(net)
     try:
-        for name, leaky in layers.items():
-            leaky.reset_mem()
-            watches[name] = _Watch(leaky)
-        with torch.no_grad():
-            for frame in frames:
-                net(torch.tensor(frame, dtype=torch.float32)[None])
-    finally:
-        for watch in watches.values():
-            watch.remove()
-        for leaky in layers.values():
-            leaky.reset_mem()
-        torch.set_num_threads(threads)
-    return Trace(
-        {name: np.stack(watch.spikes) for name, watch in watches.items()},
-        {name: np.stack(watch.potentials) for name, watch in watches.items()},
-        {name: np.stack(watch.membranes) for name, watch in watches.items()},
-    )
+        return import_trace.trace(net, axes).calling
+    except UntraceableError as error:
+        raise SpikecError(f"{type(net).__name__}: {error.found}; {error.fix}.") from error
+
+
+def called(net: nn.Module, how: Calling, frames: npt.NDArray[np.generic]) -> tuple[Trace, Rows]:
+    """What ``trace`` and ``outputs`` return, of a module that is called as ``how`` says.
+
+    Outputs of a module that returns one value for all time steps are the spikes of its neurons.
+    """
+    if how.steps is not None and len(frames) != how.steps:
+        raise SpikecError(
+            f"{type(net).__name__} runs for {how.steps} time steps of its own; give it so many "
+            f"frames instead of {len(frames)}."
+        )
+    if how.style == "held" and (frames != frames[:1]).any():
+        raise SpikecError(
+            f"{type(net).__name__} sees one frame in all of its {how.steps} time steps; give it "
+            "copies of one frame."
+        )
+    watches = {}
+    with import_trace.untouched(net):
+        import_trace.reset(net)
+        for name, module in import_trace.named_neurons(net).items():
+            if not how.axes or name in how.axes:
+                watches[name] = _Watch(module)
+        given = torch.tensor(frames, dtype=torch.float32)
+        results = import_trace.run(net, how, given)
+        axes = {name: how.axes.get(name) for name in watches}
+        found = Trace(
+            *(
+                {
+                    name: watch.rows(getattr(watch, what), axes[name])
+                    for name, watch in watches.items()
+                }
+                for what in ("spikes", "potentials", "membranes")
+            )
+        )
+        for name, rows in found.spikes.items():
+            if len(rows) != len(frames):
+                raise SpikecError(
+                    f"{type(net).__name__}: {name!r} ran for {len(rows)} time steps of "
+                    f"{len(frames)}; it has a number of steps of its own: give it so many frames."
+                )
+        return found, _handed_out(how, results, found, len(frames))
+
+
+def _handed_out(how: Calling, results: list[Any], found: Trace, steps: int) -> Rows:
+    """The outputs among what a module returned."""
+    parts: list[Any]
+    if not how.outputs:
+        parts = [next(iter(import_record.leaves(result, None))) for result in results]
+        whole = torch.cat(parts)
+        return whole.reshape(steps, *whole.shape[1 + (how.style != "step") :]).numpy().copy()
+    rows = []
+    listed = None if how.style == "step" else steps
+    for place, source, axes in how.outputs:
+        if place is None:
+            if source is None:
+                raise SpikecError(
+                    "the module hands out one value for all time steps, which is not made of the "
+                    "spikes of single neurons; let it return what every step gives."
+                )
+            rows.append(found.spikes[source])
+            continue
+        parts = [list(import_record.leaves(result, listed))[place] for result in results]
+        whole = torch.stack(parts if isinstance(parts[0], torch.Tensor) else parts[0])
+        rows.append(whole.reshape(steps, *axes).numpy().copy())
+    if len(rows) == 1:
+        return rows[0]
+    return np.concatenate([each.reshape(steps, -1) for each in rows], axis=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,18 +241,3 @@ def compare(network: ir.Network, c: Run, reference_: Run, torch_: Trace) -> Comp
     return Comparison(
         tuple(bits), parity.compare(network, c.spikes, torch_.spikes, torch_.potentials)
     )
-
-
-def outputs(net: nn.Module, frames: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    """What ``net`` hands out over ``frames [T, *axes]``: ``[T, *output axes]``."""
-    layers = [module for module in net.modules() if isinstance(module, snntorch.Leaky)]
-    for leaky in layers:
-        leaky.reset_mem()
-    given = []
-    with torch.no_grad():
-        for frame in frames:
-            result = net(torch.tensor(frame, dtype=torch.float32)[None])
-            given.append((result[0] if isinstance(result, tuple) else result)[0].numpy().copy())
-    for leaky in layers:
-        leaky.reset_mem()
-    return np.stack(given)
