@@ -3,7 +3,7 @@
 
     bazel run //benchmarks:performance_tables -- docs/performance.md host.json growth.json ...
 
-A file is named for its benchmark: host, peers, cortex_m7, growth or hot_loops. Each one's table
+A file is named for its benchmark: host, peers, cortex_m7, growth, hot_loops or pareto. Its table
 stands in the document between ``<!-- table: NAME -->`` and ``<!-- end -->`` and is replaced.
 """
 
@@ -132,12 +132,30 @@ def hot_loops(found: dict[str, list[dict[str, Any]]]) -> str:
     return _table(rows)
 
 
+def pareto(found: list[dict[str, Any]]) -> str:
+    """``//benchmarks:pareto``: a row a network and kind of numbers."""
+    rows = [["network", "numbers", "steps", "held out right", "95 % interval",
+             "instructions a recording", "code + tables B", "state B"]]  # fmt: skip
+    rows += [
+        [
+            point["network"], point["numbers"], str(point["steps"]),
+            f"{point['right']} of {point['total']}, {100 * point['accuracy']:.2f} %",
+            f"{100 * point['low']:.1f} to {100 * point['high']:.1f} %",
+            f"{point['instructions']:,.0f}", f"{point['code'] + point['tables']:,}",
+            f"{point['state']:,}",
+        ]
+        for point in found
+    ]  # fmt: skip
+    return f"{_table(rows)}\n\nInstructions are a mean of {found[0]['counted']} recordings."
+
+
 TABLES: dict[str, Callable[[Any], str]] = {
     "host": host,
     "peers": peers,
     "cortex_m7": cortex_m7,
     "growth": growth,
     "hot_loops": hot_loops,
+    "pareto": pareto,
 }
 
 

@@ -37,7 +37,7 @@ def build():
     )
 
 def bad():
-    return nn.Sequential(nn.Conv2d(2, 4, 3, padding_mode="reflect", padding=1), nn.ReLU())
+    return nn.Sequential(nn.Conv2d(2, 4, 3, padding_mode="reflect", padding=1), nn.Tanh())
 
 def raises():
     raise RuntimeError("no data today")
@@ -127,7 +127,7 @@ def test_check_lists_every_problem_and_exits_1(
     lines = out.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith("layer '0' (Conv2d): padding_mode is 'reflect'; only 'zeros'")
-    assert lines[1].startswith("layer '1' (ReLU): is not supported; supported are ")
+    assert lines[1].startswith("layer '1' (Tanh): is not supported; supported are ")
     assert lines[2] == "bad.pt: 2 problem(s); it cannot be compiled."
 
 
@@ -292,7 +292,7 @@ def test_a_network_that_cannot_be_compiled_leaves_no_output(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [*place.arguments("compile", "bad", "bad.pt"), "--name", "tiny", "--out", "out"]
-    refused(capsys, arguments, "bad.pt cannot be compiled", "layer '0'", "layer '1' (ReLU)")
+    refused(capsys, arguments, "bad.pt cannot be compiled", "layer '0'", "layer '1' (Tanh)")
     assert not Path("out").exists()
 
 
@@ -338,3 +338,35 @@ def test_run_refuses_a_network_whose_input_is_no_event_map(
     for shape in ("242", "3,11,11", "2,11"):
         arguments = ["run", "net.pt", "--net", f"{place.module}:build", "--input", shape]
         refused(capsys, [*arguments, "--events", "0.bin"], f"--input {shape}", "2,H,W")
+
+
+def test_run_and_profile_take_frames_as_they_are(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [bin_events(read_nmnist(file, 11, 11), steps=9) for file in place.recordings]
+    np.savez("data.npz", x=np.stack(frames), y=np.zeros(2, int))
+    run = [*place.arguments("run"), "--json", "--events"]
+    assert cli.main([*run, *place.recordings, "--steps", "9"]) == 0
+    binned = json.loads(capsys.readouterr().out)
+    assert cli.main([*run, "data.npz", "data.npz/1"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["file"] for one in found] == ["data.npz/0", "data.npz/1", "data.npz/1"]
+    assert [one["counts"] for one in found] == [binned[i]["counts"] for i in (0, 1, 1)]
+    assert {one["steps"] for one in found} == {9}
+    assert cli.main([*place.arguments("profile"), "--events", "data.npz", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 18
+    refused(capsys, [*run, "data.npz", "--steps", "8"], "data.npz", "not all one number: 8, 9")
+    refused(capsys, [*run, "data.npz", "--window-us", "8"], "--window-us: data.npz holds frames")
+
+
+def test_options_of_another_kind_of_model_are_refused(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check = place.arguments("check")
+    refused(capsys, [*check, "--weights", "w.json"], "--weights goes with an architecture")
+    refused(capsys, [*check, "--semantics", "published"], "--semantics goes with")
+    for option in (["--nir-dt", "1"], ["--nir-reset", "zero"], ["--nir-reset-delay"]):
+        refused(capsys, [*check, *option], f"{option[0]} goes with a NIR graph", "net.pt is none")
+    Path("net.json").write_text("{}")
+    json_ = ["check", "net.json", "--weights", "w.json", "--input", "2", "--net", "a:b"]
+    refused(capsys, json_, "--net a:b: net.json describes the network")

@@ -46,7 +46,7 @@ NOT_RUN = {
     r"\.ci/run": "runs this test",
     r"dfu-util |arduino-cli ": "needs the board, and is said to be untested",
     r"npm pack |pip install |python3 -m venv ": "fetches packages",
-    r"PYTHONPATH=python:\. python -m models\.nmnist\.": "needs the real recordings, or minutes",
+    r"PYTHONPATH=python:\. python -m models\.\w+\.": "needs the real recordings, or minutes",
     r"DIGITS=": "needs the digits",
     r"spikec (prune|eval) .*--data (Train|\.\./shared)": "needs the real recordings, or minutes",
     r"for name in host peers ": "takes minutes, and its figures are read on a quiet machine",
@@ -55,7 +55,7 @@ NOT_RUN = {
 
 # Made by a build or by a command of the documents; NAME stands for a network's or a target's name.
 GENERATED = re.compile(
-    r"(NAME|nmnist|nmnist_model|NAME_model|nmnist_portenta|board_NAME)(\.size)?"
+    r"(NAME|nmnist|nmnist_model|NAME_model|NAME_readout|nmnist_portenta|board_NAME)(\.size)?"
     r"\.(h|c|ld|elf|bin|txt|json)|CMakeLists\.txt|spk_\*\.h"
 )
 SUFFIXES = "py|h|c|inc|bzl|md|json|toml|ld|sh|pt|lock|in|bazel|csv|gz"

@@ -447,3 +447,105 @@ def test_the_trained_network_is_as_good_as_its_card_says() -> None:
     result: Evaluation = evaluate(built, dataset.split(dataset.find(folder, 10))[1], 20)
     assert (result.right, result.total) == (257, 261)
     assert round(sum(layer.mean for layer in result.spikes[:2])) == 1408
+
+
+def read_out(model: Model, kind: str, early_exit: str | float | None) -> Model:
+    steps = STEPS if early_exit is not None else None
+    return Model.of(
+        model.network, "network", "f32", readout=kind, early_exit=early_exit, steps=steps
+    )
+
+
+def test_an_exact_exit_is_as_accurate_and_saves_work(model: Model, folder: Path) -> None:
+    found = dataset.find(folder, CLASSES)
+    exact = read_out(model, "count", "exact")
+    whole, early = (evaluate(one, found, STEPS) for one in (model, exact))
+    assert whole.exits is None and early.exits is not None
+    assert early.right == early.exits.right == whole.right
+    assert early.confusion == whole.confusion and early.spikes == whole.spikes
+    built = exact.build()
+    for before, after in zip(whole.recordings, early.recordings, strict=True):
+        decided = after.activity.decided
+        assert decided is not None and after.prediction == decided.winner == before.prediction
+        frames = dataset.Labelled(Path(after.file), 0).frames((2, 9, 8), STEPS)
+        ran = built.classify(frames)
+        assert (ran.winner, ran.steps) == (decided.winner, decided.steps)
+        made = activity(model.network, built, frames[: ran.steps]).synaptic_operations
+        assert decided.synaptic_operations == sum(made)
+    made_of = [
+        (one.activity.decided.synaptic_operations, sum(one.activity.synaptic_operations))
+        for one in early.recordings
+        if one.activity.decided is not None
+    ]
+    share = sum(made for made, _ in made_of) / sum(total for _, total in made_of)
+    assert early.exits.saved == 1 - share > 0
+    assert early.exits.steps == np.mean(
+        [one.activity.decided.steps for one in early.recordings if one.activity.decided]
+    )
+    assert f"{early.exits.steps:.1f} steps a recording, {100 * early.exits.saved:.1f} %" in str(
+        early
+    )
+
+
+def test_a_margin_may_be_less_accurate_and_that_is_said(model: Model, folder: Path) -> None:
+    """The labels are those of the whole recordings, so that only early exits can be wrong."""
+    found = dataset.find(folder, CLASSES)
+    for kind, margin in (("last", 0.01), ("sum", 0.01)):
+        whole = evaluate(read_out(model, kind, None), found, STEPS)
+        labelled = [
+            dataset.Labelled(one.path, judged.prediction or 0)
+            for one, judged in zip(found, whole.recordings, strict=True)
+        ]
+        result = evaluate(read_out(model, kind, margin), labelled, STEPS)
+        assert result.exits is not None
+        assert result.exits.right == 20 > result.right
+        assert "without early exit 20 right" in str(result)
+
+
+def test_outputs_that_never_spike_are_judged_by_their_largest_membrane(
+    model: Model, folder: Path
+) -> None:
+    last = model.network.layers[-1]
+    ones = np.ones((1, 1, 1), np.float32)
+    outputs = ir.Cell(
+        last.name, last.source, last.inputs, last.shape, "nir.LI", (("current",),),
+        (ir.Parameter("beta", 0.5 * ones),), (ir.State("mem", "mem_now"),),
+        (ir.Step("kept", "mul", ("beta", "mem")), ir.Step("mem_now", "add", ("kept", "current"))),
+        None, None, "mem_now", ones, None,
+    )  # fmt: skip
+    network = dataclasses.replace(model.network, layers=(*model.network.layers[:-1], outputs))
+    silent = Model.of(network, "network", "f32")
+    found = dataset.find(folder, CLASSES)
+    result = evaluate(silent, found, STEPS)
+    assert result.exits is not None and result.exits.readout == "max" and result.silent == 0
+    for one, judged in zip(found, result.recordings, strict=True):
+        membranes = reference.run(network, ir_frames(silent, one)).membranes[last.name]
+        assert judged.prediction == int(membranes.reshape(STEPS, -1).max(axis=0).argmax())
+        assert judged.activity.counts == (0,) * CLASSES
+    assert len({judged.prediction for judged in result.recordings}) > 1
+
+
+def test_the_commands_take_a_readout(
+    model: Model, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(model, folder)
+    judge = ["eval", path, "--data", str(folder), "--json"]
+    exact = ["--readout", "count", "--early-exit", "exact"]
+    assert cli.main([*judge, *exact]) == 0
+    result = json.loads(capsys.readouterr().out)
+    wanted = evaluate(read_out(model, "count", "exact"), dataset.find(folder, CLASSES), STEPS)
+    assert wanted.exits is not None
+    assert result["exits"] == dataclasses.asdict(wanted.exits)
+    events = [one["file"] for one in result["recordings"]][:6]
+    run = ["run", path, "--events", *events]
+    assert cli.main([*run, "--json", *exact]) == 0
+    ran = json.loads(capsys.readouterr().out)
+    for one, judged in zip(ran, result["recordings"][:6], strict=True):
+        decided = judged["activity"]["decided"]
+        assert (one["winner"], one["decided_after"]) == (decided["winner"], decided["steps"])
+    assert cli.main([*run, *exact]) == 0
+    text = capsys.readouterr().out
+    first = ran[0]
+    assert f"class {first['winner']} after {first['decided_after']} steps, spikes " in text
+    assert cli.main([*run, "--early-exit", "2"]) == 1
+    assert "--early-exit 2.0: is of a readout, and there is none" in capsys.readouterr().err

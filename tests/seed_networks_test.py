@@ -7,6 +7,7 @@ the shared data is not there, it says so and skips.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 import spikec
 from benchmarks.seed_networks import SEED_NETWORKS, seed_network
 from benchmarks.stmnist import taxel_frames
-from spikec import parity, snntorch_trace
+from spikec import cli, parity, snntorch_trace
 from spikec.events import bin_events, read_nmnist
 from spikec.shared_data import shared_folder
 
@@ -68,3 +69,49 @@ def test_the_stmnist_network_spikes_as_snntorch_does() -> None:
     files = sorted(needed("data", "stmnist").glob("*.mat"))
     assert len(files) == 4
     assert_equal_spikes("stmnist", [taxel_frames(file) for file in files])
+
+
+@pytest.mark.parametrize("name", SEED_NETWORKS)
+def test_the_command_alone_compiles_and_saves_the_json(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = arguments(name)
+    assert cli.main(["check", *model]) == 0
+    assert cli.main(["compile", *model, "--name", name, "--out", str(tmp_path / "c")]) == 0
+    assert cli.main(["save", *model, "--out", str(tmp_path / "one.spikec")]) == 0
+    assert cli.main(["compile", str(tmp_path / "one.spikec"), "--name", name, "--out",
+                     str(tmp_path / "again")]) == 0  # fmt: skip
+    for file in (f"{name}.c", f"{name}.h"):
+        assert (tmp_path / "c" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
+    published = ["check", *model, "--semantics", "published"]
+    assert cli.main(published) == 0
+    assert "problem" not in capsys.readouterr().out
+
+
+def test_the_command_alone_runs_the_nmnist_json_as_snntorch_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = [
+        str(next((needed("data", "nmnist", "Train") / digit).glob("*.bin"))) for digit in "058"
+    ]
+    run = ["run", *arguments("nmnist"), "--steps", "60", "--json", "--events", *files]
+    assert cli.main(run) == 0
+    ours = json.loads(capsys.readouterr().out)
+    assert cli.main([*run[:-4], "--semantics", "published", *run[-4:]]) == 0
+    published = json.loads(capsys.readouterr().out)
+    net = seed_network(needed("data", "seed"), "nmnist")
+    for file, found in zip(files, ours, strict=True):
+        frames = bin_events(read_nmnist(file), steps=60)
+        theirs = snntorch_trace.trace(net, frames).spikes["8"].sum(axis=0)
+        assert found["counts"] == theirs.tolist()
+    assert [found["counts"] for found in published] != [found["counts"] for found in ours]
+
+
+def arguments(name: str) -> list[str]:
+    """The network on the command line."""
+    architecture, weights, shape = SEED_NETWORKS[name]
+    folder = needed("data", "seed")
+    return [
+        str(folder / f"{architecture}.json"), "--weights", str(folder / f"{weights}.json"),
+        "--input", ",".join(map(str, shape)),
+    ]  # fmt: skip

@@ -11,18 +11,20 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from spikec import budget, ir, network_file, prune, report, verbs
+from spikec import budget, frame_file, import_nir, ir, network_file, prune, report, verbs
 from spikec.dataset import event_map
 from spikec.emit_c import check_name, describe
 from spikec.errors import SpikecError
-from spikec.events import Recording, bin_events, read_nmnist
+from spikec.events import bin_events, read_nmnist
 from spikec.model import Model
 from spikec.version import VERSION
 
@@ -41,10 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.chdir(os.environ["BUILD_WORKING_DIRECTORY"])
     parser = _parser()
     options = parser.parse_args(arguments)
-    if not _is_file(options.model) and (options.net is None or options.input is None):
-        parser.error("a checkpoint needs --net and --input")
+    match options.model.suffix:
+        case network_file.SUFFIX | import_nir.SUFFIX:
+            pass
+        case ".json":
+            if options.weights is None or options.input is None:
+                parser.error("an architecture needs --weights and --input")
+        case _:
+            if options.net is None or options.input is None:
+                parser.error("a checkpoint needs --net and --input")
     verb: Callable[[argparse.Namespace], int] = options.verb
     try:
+        _refuse_options_of_other_kinds(options)
         return verb(options)
     except SpikecError as error:
         print(f"spikec: {error}", file=sys.stderr)
@@ -71,8 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(verb=function)
         sub.add_argument(
             "model", metavar="MODEL", type=Path,
-            help=f"a checkpoint, NAME.pt, or a network file, NAME{network_file.SUFFIX}, which "
-            "needs neither --net nor --input",
+            help="a checkpoint, NAME.pt, with --net and --input; a NIR graph, NAME.nir; an "
+            "architecture in the published runtime's format, NAME.json, with --weights and "
+            f"--input; or a network file, NAME{network_file.SUFFIX}",
         )  # fmt: skip
         sub.add_argument(
             "--net", metavar="MODULE:FUNCTION",
@@ -80,6 +91,28 @@ def _parser() -> argparse.ArgumentParser:
         )  # fmt: skip
         sub.add_argument(
             "--input", metavar="C,H,W", type=_axes, help="one frame's shape, or N"
+        )  # fmt: skip
+        sub.add_argument(
+            "--weights", metavar="FILE", type=Path, help="an architecture's weights, a JSON file"
+        )
+        sub.add_argument(
+            "--semantics", choices=["snntorch", "published"],
+            help="of an architecture's neurons: snnTorch's, in which it was trained (the default), "
+            "or the published runtime's own, which spikes differently",
+        )  # fmt: skip
+        sub.add_argument(
+            "--nir-dt", metavar="SECONDS", type=float,
+            help="the time step of a NIR graph, which does not say; by default 0.0001, as "
+            "snnTorch exports it",
+        )  # fmt: skip
+        sub.add_argument(
+            "--nir-reset", choices=typing.get_args(ir.ResetMechanism),
+            help="what a NIR graph's neurons do when they fired: set the membrane to v_reset "
+            "(zero, the default, as NIR has it), subtract v_threshold, or none",
+        )  # fmt: skip
+        sub.add_argument(
+            "--nir-reset-delay", action="store_true",
+            help="they do it in the next time step, as snnTorch does, not at once",
         )  # fmt: skip
         return sub
 
@@ -95,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     compile_.add_argument(
         "--calibrate", nargs="+", type=Path, metavar="FILE", default=[],
-        help="recordings in N-MNIST's format (.bin) such as the network will see",
+        help=f"{verbs.EVENTS}, such as the network will see",
     )  # fmt: skip
     compile_.add_argument(
         "--bins", type=int,
@@ -108,12 +141,17 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     compile_.add_argument("--quiet", action="store_true", help="print nothing when all is well")
     verbs.add_input_max(compile_)
+    verbs.add_readout(compile_, "--steps")
+    compile_.add_argument(
+        "--steps", type=verbs.positive, metavar="N",
+        help="time steps after which the --readout is decided at the latest; with --early-exit "
+        "exact the network's module's STEPS by default",
+    )  # fmt: skip
     budget.add_options(compile_)
     run = verb("run", _run, "Classify recordings with the compiled network on this machine.")
     run.add_argument(
-        "--events", required=True, nargs="+", type=Path, metavar="FILE",
-        help="recordings in N-MNIST's format (.bin)",
-    )  # fmt: skip
+        "--events", required=True, nargs="+", type=Path, metavar="FILE", help=verbs.EVENTS
+    )
     run.add_argument(
         "--steps", type=int,
         help="time steps to bin a recording into; the network's module's STEPS, "
@@ -125,12 +163,12 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     run.add_argument("--numbers", default="f32", help="weights and membranes: f32 or int8")
     verbs.add_input_max(run)
+    verbs.add_readout(run, "a recording's")
     run.add_argument("--json", action="store_true", help="print JSON instead of a table")
     profile = verb("profile", _profile, "Show what each layer does and costs on recordings.")
     profile.add_argument(
-        "--events", required=True, nargs="+", type=Path, metavar="FILE",
-        help="recordings in N-MNIST's format (.bin)",
-    )  # fmt: skip
+        "--events", required=True, nargs="+", type=Path, metavar="FILE", help=verbs.EVENTS
+    )
     profile.add_argument(
         "--target", choices=["host", "cortex-m7"], default="host",
         help="time on this machine, or instructions of the Cortex-M7 in QEMU, which needs "
@@ -159,10 +197,6 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     save.add_argument("--quiet", action="store_true", help="print nothing when all is well")
     return parser
-
-
-def _is_file(path: Path) -> bool:
-    return path.suffix == network_file.SUFFIX
 
 
 def _axes(text: str) -> tuple[int, ...]:
@@ -206,17 +240,15 @@ def load_module(path: Path, spec: str) -> tuple[ModuleType, nn.Module]:
     if path.suffix not in (".pt", ".pth"):
         raise SpikecError(
             f"{path}: cannot tell what kind of model this is; a torch checkpoint is named .pt or "
-            f".pth, a network file {network_file.SUFFIX}."
+            f".pth, a NIR graph {import_nir.SUFFIX}, an architecture .json, a network file "
+            f"{network_file.SUFFIX}."
         )
     try:
         from torch import nn
 
         from spikec.import_snntorch import load_checkpoint
     except ModuleNotFoundError as error:
-        raise SpikecError(
-            f"reading {path} needs the package {error.name!r}, which is not here: pip install "
-            "torch snntorch."
-        ) from error
+        raise _missing(path, error) from error
 
     module, function = _builder(spec)
     try:
@@ -232,6 +264,13 @@ def load_module(path: Path, spec: str) -> tuple[ModuleType, nn.Module]:
         )
     load_checkpoint(net, path)
     return module, net.eval()
+
+
+def _missing(path: Path, error: ModuleNotFoundError) -> SpikecError:
+    return SpikecError(
+        f"reading {path} needs the package {error.name!r}, which is not here: pip install "
+        "torch snntorch."
+    )
 
 
 def load_model(
@@ -277,19 +316,70 @@ def load_network(
         SpikecError: the network cannot be loaded or compiled, or a network file comes with a
             ``spec`` or another input shape than its own.
     """
-    if not _is_file(path):
+    if path.suffix != network_file.SUFFIX:
         assert spec is not None and input_shape is not None, "main sees to that"
         module, net = load_module(path, spec)
         return _imported(net, path, input_shape), getattr(module, "STEPS", None)
     saved = network_file.read(path)
     if spec is not None:
         raise SpikecError(f"--net {spec}: {path} holds the whole network; leave --net out.")
-    axes = saved.network.input.axes
-    if input_shape not in (None, axes):
-        raise SpikecError(
-            f"--input {_comma(input_shape)}: {path} takes {_comma(axes)}; leave --input out."
-        )
+    _own_input(path, saved.network, input_shape)
     return saved.network, saved.steps
+
+
+def _own_input(path: Path, network: ir.Network, given: tuple[int, ...] | None) -> None:
+    axes = network.input.axes
+    if given not in (None, axes):
+        raise SpikecError(
+            f"--input {_comma(given)}: {path} takes {_comma(axes)}; leave --input out."
+        )
+
+
+def _network(options: argparse.Namespace) -> tuple[ir.Network, object]:
+    """The network that the command line names, whatever it is in, with its STEPS, if any."""
+    path: Path = options.model
+    if path.suffix == import_nir.SUFFIX:
+        if options.net is not None:
+            raise SpikecError(
+                f"--net {options.net}: {path} holds the whole network; leave --net out."
+            )
+        network = import_nir.read_nir(path, _nir_steps(options))
+        _own_input(path, network, options.input)
+        return network, None
+    if path.suffix != ".json":
+        return load_network(path, options.net, options.input)
+    if options.net is not None:
+        raise SpikecError(f"--net {options.net}: {path} describes the network; leave --net out.")
+    try:
+        from spikec.import_published import read_published
+    except ModuleNotFoundError as error:
+        raise _missing(path, error) from error
+    semantics: Literal["snntorch", "published"] = options.semantics or "snntorch"
+    return read_published(path, options.weights, options.input, semantics), None
+
+
+def _refuse_options_of_other_kinds(options: argparse.Namespace) -> None:
+    path: Path = options.model
+    of_architecture = {"--weights": options.weights, "--semantics": options.semantics}
+    of_nir = {
+        "--nir-dt": options.nir_dt,
+        "--nir-reset": options.nir_reset,
+        "--nir-reset-delay": options.nir_reset_delay or None,
+    }
+    _goes_with(path, of_architecture, ".json", "an architecture, NAME.json")
+    _goes_with(path, of_nir, import_nir.SUFFIX, "a NIR graph, NAME.nir")
+
+
+def _goes_with(path: Path, given: Mapping[str, object], suffix: str, what: str) -> None:
+    for name, value in given.items():
+        if value is not None and path.suffix != suffix:
+            raise SpikecError(f"{name} goes with {what}, and {path} is none; leave it out.")
+
+
+def _nir_steps(options: argparse.Namespace) -> import_nir.Steps:
+    given = {"dt": options.nir_dt, "reset": options.nir_reset}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return import_nir.Steps(**chosen, reset_delay=options.nir_reset_delay)
 
 
 def _comma(axes: tuple[int, ...] | None) -> str:
@@ -297,8 +387,10 @@ def _comma(axes: tuple[int, ...] | None) -> str:
 
 
 def _check(options: argparse.Namespace) -> int:
-    if _is_file(options.model):  # what is in one was checked when it was saved
-        load_network(options.model, options.net, options.input)
+    if options.model.suffix in (network_file.SUFFIX, import_nir.SUFFIX, ".json"):
+        _network(options)  # which says what is wrong
+        if options.model.suffix == import_nir.SUFFIX:
+            print(f"{options.model}: read as {_nir_steps(options)}.")
         print(f"{options.model}: can be compiled.")
         return 0
     _, net = load_module(options.model, options.net)
@@ -316,18 +408,19 @@ def _check(options: argparse.Namespace) -> int:
 
 def _compile(options: argparse.Namespace) -> int:
     check_name(options.name)
-    network, own_steps = load_network(options.model, options.net, options.input)
+    network, own_steps = _network(options)
     calibration = None
     if options.calibrate:
-        height, width = event_map(network.input.axes, f"{options.model}: its input")
-        steps = options.bins
-        if steps is None:
-            steps = _steps(options.net, own_steps) or _DEFAULT_STEPS
-        recordings = [read_nmnist(path, width, height) for path in options.calibrate]
-        calibration = [bin_events(recording, steps=steps) for recording in recordings]
+        steps = _steps_for(options, network, options.calibrate, options.bins, own_steps)
+        paths = verbs.recordings(options.calibrate, network)
+        calibration = [_frames(options, network, path, steps)[0] for path in paths]
+    limit = options.steps
+    if limit is None and options.early_exit == "exact":
+        limit = _steps(options.net, own_steps)
     model = Model.of(
-        network, options.name, options.numbers, options.kernels, calibration, options.input_max
-    )
+        network, options.name, options.numbers, options.kernels, calibration, options.input_max,
+        options.readout, options.early_exit, limit,
+    )  # fmt: skip
     report.check_budget(model, budget.Budget(options.max_flash, options.max_ram))
     model.write(options.out, generated_only=options.generated_only)
     if not options.quiet:
@@ -338,31 +431,39 @@ def _compile(options: argparse.Namespace) -> int:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Result:
-    """What one recording gave: spikes per class, the class with most, microseconds a step."""
+    """What one recording gave: spikes per class, the class, microseconds a step."""
 
     file: str
     events: int
     steps: int
-    winner: int | None  # None when no output spiked
+    winner: int | None  # by most spikes or by the readout; None when no output spiked
+    decided_after: int | None  # time steps; None without a readout
     counts: tuple[float, ...]  # whole numbers unless spikes are graded
     us_per_step: float
 
 
 def _run(options: argparse.Namespace) -> int:
-    network, recordings, steps = _recorded(options, options.steps)
-    model = Model.of(network, "network", options.numbers, input_max=options.input_max)
+    network, paths, steps = _recorded(options, options.steps)
+    model = Model.of(
+        network, "network", options.numbers, input_max=options.input_max,
+        **verbs.chosen_readout(options, network, steps),
+    )  # fmt: skip
+    recordings = [(path, *_frames(options, network, path, steps)) for path in paths]
     host = model.build()
     results = []
-    for path, recording in recordings:
-        frames = bin_events(recording, steps=steps, window_us=options.window_us)
+    for path, frames, events in recordings:
         start = time.perf_counter()
         counts = host.run(frames).sum(axis=0)
         elapsed = time.perf_counter() - start
+        decision = None
         winner = int(np.argmax(counts)) if counts.any() else None
+        if model.readout is not None:
+            decision = host.classify(frames)
+            winner = decision.winner
         results.append(
             _Result(
-                str(path), len(recording.x), steps, winner, tuple(counts.tolist()),
-                elapsed / steps * 1e6,
+                str(path), events, steps, winner, decision.steps if decision else None,
+                tuple(counts.tolist()), elapsed / steps * 1e6,
             )
         )  # fmt: skip
     if options.json:
@@ -370,31 +471,52 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     for result in results:
         print(
-            f"{result.file}: {_class(result.winner)}, spikes {' '.join(map(str, result.counts))}, "
-            f"{result.events:,} events in {result.steps} steps, {result.us_per_step:.0f} us a step"
+            f"{result.file}: {_class(result.winner)}{_after(result.decided_after)}, spikes "
+            f"{' '.join(map(str, result.counts))}, {result.events:,} events in {result.steps} "
+            f"steps, {result.us_per_step:.0f} us a step"
         )
     return 0
 
 
-def _recorded(
-    options: argparse.Namespace, steps: int | None
-) -> tuple[ir.Network, list[tuple[Path, Recording]], int]:
-    """The network, the recordings of ``--events`` and how many steps to bin each into."""
-    if options.input is not None:
+def _recorded(options: argparse.Namespace, steps: int | None) -> tuple[ir.Network, list[Path], int]:
+    """The network, the recordings of ``--events`` and how many steps each has."""
+    of_events = any(frame_file.file_of(path) is None for path in options.events)
+    if options.input is not None and of_events:
         event_map(options.input, "--input")
-    network, own_steps = load_network(options.model, options.net, options.input)
-    height, width = event_map(network.input.axes, f"{options.model}: its input")
-    recordings = [(path, read_nmnist(path, width, height)) for path in options.events]
-    if steps is None:
-        steps = _steps(options.net, own_steps) or _DEFAULT_STEPS
-    return network, recordings, steps
+    network, own_steps = _network(options)
+    steps = _steps_for(options, network, options.events, steps, own_steps)
+    return network, verbs.recordings(options.events, network), steps
+
+
+def _steps_for(
+    options: argparse.Namespace, network: ir.Network, paths: Sequence[Path], asked: int | None,
+    own_steps: object,
+) -> int:  # fmt: skip
+    """The time steps of recordings in frames, or how many to bin recordings of events into."""
+    known = verbs.steps_of(paths, network, asked)
+    return known if known is not None else _steps(options.net, own_steps) or _DEFAULT_STEPS
+
+
+def _frames(
+    options: argparse.Namespace, network: ir.Network, path: Path, steps: int
+) -> tuple[npt.NDArray[np.float32], int]:
+    """One recording's frames ``[T, *axes]``, and how many events it has."""
+    axes, window = network.input.axes, getattr(options, "window_us", None)
+    if frame_file.is_recording(path):
+        if window is not None:
+            raise SpikecError(f"--window-us: {path.parent} holds frames; leave it out.")
+        frames = frame_file.read(path, axes)
+        return frames, int(np.count_nonzero(frames))
+    height, width = event_map(axes, f"{options.model}: its input")
+    recording = read_nmnist(path, width, height)
+    return bin_events(recording, steps=steps, window_us=window), len(recording.x)
 
 
 def _profile(options: argparse.Namespace) -> int:
     from spikec.profile import profile
 
-    network, recordings, steps = _recorded(options, options.bins)
-    frames = [bin_events(recording, steps=steps) for _, recording in recordings]
+    network, paths, steps = _recorded(options, options.bins)
+    frames = [_frames(options, network, path, steps)[0] for path in paths]
     model = Model.of(network, "network", options.numbers, input_max=options.input_max)
     found = profile(model, frames, options.target)
     print(json.dumps(dataclasses.asdict(found), indent=2) if options.json else found)
@@ -410,18 +532,21 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _prune(options: argparse.Namespace) -> int:
-    network, own_steps = load_network(options.model, options.net, options.input)
-    return prune.run(options, network, _steps(options.net, own_steps))
+    network, own_steps = _network(options)
+    data = [options.data] if options.data else []
+    steps = verbs.steps_of(data, network, options.bins) or _steps(options.net, own_steps)
+    return prune.run(options, network, steps)
 
 
 def _loaded(options: argparse.Namespace) -> tuple[ir.Network, int]:
-    """The network, and how many steps to bin a recording into."""
-    network, own_steps = load_network(options.model, options.net, options.input)
-    return network, options.bins or _steps(options.net, own_steps) or _DEFAULT_STEPS
+    """The network, and how many steps its recordings have."""
+    network, own_steps = _network(options)
+    paths = [*getattr(options, "events", []), *([options.data] if options.data else [])]
+    return network, _steps_for(options, network, paths, options.bins, own_steps)
 
 
 def _save(options: argparse.Namespace) -> int:
-    network, own_steps = load_network(options.model, options.net, options.input)
+    network, own_steps = _network(options)
     saved = network_file.Saved(network, _steps(options.net, own_steps))
     size = network_file.write(options.out, saved)
     if not options.quiet:
@@ -440,3 +565,7 @@ def _steps(spec: str, steps: object) -> int | None:
 
 def _class(winner: int | None) -> str:
     return "no class: no output spiked" if winner is None else f"class {winner}"
+
+
+def _after(steps: int | None) -> str:
+    return "" if steps is None else f" after {steps} steps"

@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from spikec import frame_file
 from spikec.errors import SpikecError
 from spikec.events import bin_events, read_nmnist
 
@@ -37,7 +38,7 @@ class Labelled:
 
     @property
     def empty(self) -> bool:
-        """Whether the file holds no event at all.
+        """Whether the file holds no event at all; not asked of one that holds frames.
 
         Raises:
             SpikecError: there is no such file.
@@ -50,27 +51,50 @@ class Labelled:
     def frames(self, axes: Sequence[int], steps: int) -> npt.NDArray[np.float32]:
         """Event counts ``[T, 2, H, W]`` for a network of input ``axes``, T = ``steps``.
 
-        A file without an event gives zeros.
+        A file without an event gives zeros. A recording in a file of frames gives these,
+        ``[T, *axes]`` with a T of its own.
 
         Raises:
             SpikecError: the file cannot be read or is damaged, or the network's input is no map of
-                two polarities.
+                two polarities, or not that of the frames.
         """
+        if frame_file.is_recording(self.path):
+            return frame_file.read(self.path, axes)
         height, width = event_map(axes, f"{self.path}: the network's input")
         if self.empty:
             return np.zeros((steps, 2, height, width), np.float32)
         return bin_events(read_nmnist(self.path, width, height), steps=steps)
 
     def sha256(self) -> str:
-        """A digest of the file's bytes, by which the same recording is known under two names.
+        """A digest of the file's (or its frames') bytes, to know it by under two names.
 
         Raises:
             SpikecError: the file cannot be read.
         """
+        if frame_file.is_recording(self.path):
+            return hashlib.sha256(frame_file.content(self.path)).hexdigest()
         try:
             return hashlib.sha256(self.path.read_bytes()).hexdigest()
         except OSError as error:
             raise _unreadable(self.path, error) from error
+
+
+def fitting(
+    data: Path, axes: Sequence[int], classes: int, what: str = "the network's input"
+) -> tuple[Labelled, ...]:
+    """All recordings of ``data``, for a network of ``classes`` whose input, ``what``, has ``axes``.
+
+    ``data`` is a folder of events, or a file of frames with labels.
+
+    Raises:
+        SpikecError: they cannot be found, or do not fit the network.
+    """
+    if not frame_file.is_file(data):
+        event_map(axes, what)
+        return find(data, classes)
+    labels = frame_file.labels(data, axes, classes)
+    paths = frame_file.recordings(data, axes)
+    return tuple(Labelled(path, label) for path, label in zip(paths, labels, strict=True))
 
 
 def find(folder: Path, classes: int) -> tuple[Labelled, ...]:

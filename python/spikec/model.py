@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy.typing as npt
 
-from spikec import emit_c, emit_tables, host, ir, sources
+from spikec import emit_c, emit_readout, emit_tables, host, ir, sources
+from spikec import readout as readouts
 from spikec.errors import SpikecError
 from spikec.passes import choose
 from spikec.passes.crop import crop
@@ -70,6 +71,7 @@ class Model:
 
     name: str
     plan: Plan
+    readout: readouts.Readout | None = None
 
     @classmethod
     def of(
@@ -80,18 +82,43 @@ class Model:
         kernels: str = "auto",
         calibration: Sequence[npt.ArrayLike] | None = None,
         input_max: int | None = None,
+        readout: str | None = None,
+        early_exit: str | float | None = None,
+        steps: int | None = None,
     ) -> Model:
         """Runs the passes over ``network``; the arguments are those of ``spikec.compile``.
 
         Raises:
             SpikecError: ``name`` is no C identifier, ``numbers`` no supported format or not one
                 for this network, ``kernels`` no supported choice, ``calibration`` does not fit
-                the network, or ``input_max`` is out of range or beyond what the network declares.
+                the network, ``input_max`` is out of range or beyond what the network declares, or
+                ``readout``, ``early_exit`` or ``steps`` do not fit the network or one another.
         """
         emit_c.check_name(name)
+        planned = cls._planned(network, numbers, kernels, calibration, input_max)
+        if readout is not None:
+            chosen = readouts.choose(planned.network, readout, early_exit, steps)
+            return cls(name, planned, chosen)
+        if early_exit is not None or steps is not None:
+            what = f"early_exit={early_exit!r}" if early_exit is not None else f"steps={steps!r}"
+            raise SpikecError(
+                f"{what} says when a readout is over, and there is none; give readout='count' or "
+                "another one too."
+            )
+        return cls(name, planned)
+
+    @staticmethod
+    def _planned(
+        network: ir.Network,
+        numbers: str,
+        kernels: str,
+        calibration: Sequence[npt.ArrayLike] | None,
+        input_max: int | None,
+    ) -> Plan:
+        """The passes up to the plan."""
         folded = crop(fold(declared(network, input_max)))
         if numbers == "f32":
-            return cls(name, plan(folded, _kernels(folded, kernels, calibration)))
+            return plan(folded, _kernels(folded, kernels, calibration))
         if numbers != "int8":
             raise SpikecError(f"numbers={numbers!r} is not supported; use 'f32' or 'int8'.")
         if kernels == "dense" or calibration is not None:
@@ -99,7 +126,7 @@ class Model:
                 "numbers='int8' has event-driven kernels only, so there is nothing to choose; "
                 "leave kernels and calibration out, or use numbers='f32'."
             )
-        return cls(name, plan(quantize(folded)))
+        return plan(quantize(folded))
 
     @property
     def network(self) -> ir.Network:
@@ -108,12 +135,19 @@ class Model:
 
     def files(self) -> dict[str, str]:
         """The generated C and the headers it includes, by file name; complete in itself."""
-        own = emit_c.emit(self.plan, self.name)
+        own = self._generated()
         apart = (*sources.DRIVER, *sources.FRONT_END)
         found = sources.with_includes(own | {name: sources.read(name) for name in apart})
         units = " ".join(file for file in found if file.endswith(".c"))
         found["CMakeLists.txt"] = _CMAKE.format(name=self.name, units=units)
         return found
+
+    def _generated(self) -> dict[str, str]:
+        """What is this network's own of the files."""
+        own = emit_c.emit(self.plan, self.name)
+        if self.readout is not None:
+            own |= emit_readout.emit(self.plan, self.name, self.readout)
+        return own
 
     def write(self, out: str | os.PathLike[str], generated_only: bool = False) -> None:
         """Writes every file into the folder ``out``, made if need be; all of them or none.
@@ -124,7 +158,7 @@ class Model:
             SpikecError: the folder cannot be made or written.
         """
         folder = Path(out)
-        files = emit_c.emit(self.plan, self.name) if generated_only else self.files()
+        files = self._generated() if generated_only else self.files()
         written: list[Path] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +191,7 @@ class Model:
         Raises:
             SpikecError: there is no C compiler, or it fails.
         """
-        return host.build(self.plan, self.name, self.files(), flags)
+        return host.build(self.plan, self.name, self.files(), flags, self.readout)
 
     def load(self, library: str | os.PathLike[str]) -> host.Host:
         """Loads a shared library that was built from the same files elsewhere, by Bazel say.
@@ -165,7 +199,7 @@ class Model:
         Raises:
             SpikecError: it is no such library.
         """
-        return host.Host(self.plan, self.name, Path(library))
+        return host.Host(self.plan, self.name, Path(library), self.readout)
 
     def report(self) -> Report:
         """What the network costs: flash, RAM, work by layer."""
