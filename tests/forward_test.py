@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -102,6 +102,19 @@ def test_a_network_that_sees_one_frame_in_all_steps_is_traced_with_copies_of_one
     frames[2] += 1
     with pytest.raises(SpikecError, match="copies of one frame"):
         snntorch_trace.trace(net, frames)
+
+
+def test_a_network_made_by_torch_compile_is_refused_at_once() -> None:
+    net = net_of(lambda net, x: net.lif1(net.fc1(x)))
+    (problem,) = check(cast(nn.Module, torch.compile(net)), (6,))
+    assert "made by torch.compile; give its _orig_mod" in str(problem)
+
+
+def test_a_weight_without_a_layer_must_be_finite_too() -> None:
+    net = net_of(lambda net, x: net.lif1(net.fc1(x) @ net.matrix))
+    net.matrix = nn.Parameter(torch.full((4, 4), torch.nan))
+    (problem,) = check(net, (6,))
+    assert "its weight holds 16 value(s) that are NaN" in str(problem)
 
 
 def test_a_network_that_was_read_wrongly_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,6 +255,16 @@ def begins_with_the_number_0(net: Any, x: Any) -> Any:
     return out
 
 
+def delayed_by_three_steps(net: Any, x: Any) -> Any:
+    waiting = [torch.zeros(1, 4)] * 3
+    record = []
+    for frame in x:
+        spk = net.lif1(net.fc1(frame) + net.fc2(waiting.pop(0)))
+        waiting.append(spk)
+        record.append(spk)
+    return torch.stack(record)
+
+
 def weights_without_layers(net: Any, x: Any) -> Any:
     off_diagonal = net.fc2.weight * (1 - torch.eye(4))
     spk = net.lif1(F.linear(x, net.fc1.weight, bias=net.fc1.bias) @ net.fc2.weight)
@@ -262,7 +285,8 @@ def argument_that_is_no_state(net: Any, x: Any, target: Any = None) -> Any:
 
 STYLES = [
     changed_in_place, counted_in_place, recorded_in_place, begins_with_nothing,
-    begins_with_the_number_0, weights_without_layers, clamped, argument_that_is_no_state,
+    begins_with_the_number_0, delayed_by_three_steps, weights_without_layers, clamped,
+    argument_that_is_no_state,
     own_number_of_steps, one_frame_without_batch, batch_in_front, merged_axes,
     hidden_outside_of_the_loop, constants, gated, counts_its_calls,
     pooled_by_functions, membranes_only,
@@ -385,7 +409,7 @@ def draws_once(net: Any, x: Any) -> Any:
 
 
 def draws_by_numpy(net: Any, x: Any) -> Any:
-    return net.lif1(net.fc1(x) + float(np.random.rand() > 1))  # noqa: NPY002
+    return net.lif1(net.fc1(x) + float(np.random.rand() > 1))
 
 
 def draws_spikes(net: Any, x: Any) -> Any:
@@ -554,3 +578,31 @@ def test_what_cannot_be_compiled_is_refused_with_the_place_and_the_fix(
     lines, first = inspect.getsourcelines(forward)
     places = [f"forward_test.py:{line}" for line in range(first, first + len(lines))]
     assert any(place in text for place in places) or forward in WITHOUT_A_LINE, text
+
+
+class Regression(nn.Module):
+    """Returns a membrane over time, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 4)
+        self.lif = snntorch.Leaky(beta=0.5, reset_mechanism="none")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mem = self.lif.init_leaky()
+        record = []
+        for step in range(x.size(0)):
+            _, mem = self.lif(self.fc(x[step]), mem)
+            record.append(mem)
+        return torch.stack(record)
+
+
+def test_a_module_that_returns_only_membranes_says_where_they_are() -> None:
+    torch.manual_seed(0)
+    net = Regression().eval()
+    with pytest.warns(UserWarning, match="returns membranes and no spikes.*host.membranes"):
+        model = spikec.compile(net, (6,))
+    frames = np.random.default_rng(0).random((7, 6)).astype(np.float32)
+    with torch.no_grad():
+        theirs = net(torch.tensor(frames)[:, None])[:, 0].numpy()
+    assert np.abs(model.build().membranes(frames)["lif"] - theirs).max() < 1e-6

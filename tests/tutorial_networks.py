@@ -347,6 +347,38 @@ class HiddenStates(nn.Module):
         return spk, mem
 
 
+class InPlace(nn.Module):
+    """``out += skip``, a feedback that begins with None, weights as parameters, spikes counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(2, 4, 3, padding=1, bias=False)
+        self.lif1 = snn.Leaky(beta=0.5, init_hidden=True)
+        self.conv2 = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(4)
+        self.skip = nn.Conv2d(2, 4, 1)
+        self.lif2 = snn.Leaky(beta=0.5, init_hidden=True)
+        self.input_weight = nn.Parameter(torch.zeros(4 * 36, 10))
+        self.back_weight = nn.Parameter(torch.zeros(10, 10))
+        self.lif3 = snn.Leaky(beta=0.5, init_hidden=True)
+
+    def forward(self, x: Tensor) -> Any:
+        utils.reset(self)
+        record = torch.zeros(x.size(0), x.size(1), 10)
+        back: Any = None
+        count: Any = 0
+        for step in range(x.size(0)):
+            out = self.norm2(self.conv2(self.lif1(self.conv1(x[step].clamp(max=1)))))
+            out += self.skip(x[step])
+            current = self.lif2(out).flatten(1) @ self.input_weight
+            if back is not None:
+                current = current + F.linear(back, self.back_weight)
+            back = self.lif3(current)
+            record[step] = back
+            count += back
+        return record, count
+
+
 TUTORIALS = [
     Tutorial("fully connected", FullyConnected, (20,), held=True),
     Tutorial("convolutional", Convolutional, (2, 11, 11)),
@@ -359,5 +391,6 @@ TUTORIALS = [
     Tutorial("lstm", Lstm, (2, 6, 6)),
     Tutorial("hand-written recurrence", HandWritten, (20,)),
     Tutorial("sequences", Sequences, (2, 6, 6)),
+    Tutorial("in place", InPlace, (2, 6, 6)),
     Tutorial("hidden states", HiddenStates, (4, 5), held=True),
 ]

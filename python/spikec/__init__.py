@@ -46,7 +46,8 @@ def compile(
         net: a module in eval mode that ends in snnTorch's neurons: an ``nn.Sequential``, or one
             with a forward of its own, which takes a frame a call and keeps or returns its states,
             or loops over the time steps itself. The spikes that it returns are the outputs,
-            several one after the other; membranes that it returns are not.
+            several one after the other; membranes that it returns are not (of a module that
+            returns nothing else, as for a regression, ``host.membranes`` gives them).
         input_shape: one frame without time and batch, ``(C, H, W)``, ``(C, L)`` or ``(N,)``.
         name: what generated files and symbols are called; a C identifier.
         numbers: the format of weights and membranes: ``"f32"``, the same spikes as snnTorch's; or

@@ -12,6 +12,7 @@ import copy
 import dataclasses
 import hashlib
 import pickle
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -153,7 +154,9 @@ def import_network(
     An ``nn.Sequential`` is read as it stands. A module with a forward of its own, or with a part
     that has one, is run on random frames of batch 1, and what it does is read (``import_trace``).
     Its outputs are the spikes that it returns, several of them one after the other; states that it
-    returns are no outputs. The network that was read is compared with the module on random frames.
+    returns are no outputs: of a module that returns nothing else, the spikes of those neurons are,
+    and ``Host.membranes`` gives the states. The network that was read is compared with the module
+    on random frames.
 
     ``source`` and ``sha256`` are printed in the generated files; without ``sha256`` the digest of
     the network's own tensors is used.
@@ -169,6 +172,14 @@ def import_network(
     assert read.calling is not None
     network = ir.Network(read.shape, read.layers, source, sha256 or _digest(net))
     _verify(net, network, read.calling)
+    if read.calling.membranes_only:
+        names = ", ".join(read.calling.membranes_only)
+        warnings.warn(
+            f"{source}: its forward returns membranes and no spikes. The outputs of the compiled "
+            f"network are the spikes of {names}; read membranes with host.membranes(frames), or in "
+            "C with NAME_membranes().",
+            stacklevel=2,
+        )
     return network
 
 
@@ -215,8 +226,9 @@ def _verify(net: nn.Module, network: ir.Network, calling: Calling) -> None:
     if fault:
         raise SpikecError(
             f"{network.source}: what spikec read does not do what the module does: "
-            f"{fault.removesuffix('.')}. Does its forward depend on the time step, on more than its "
-            "input, or change what it is given? Otherwise this is a fault of spikec; please report it, with the network."
+            f"{fault.removesuffix('.')}. Does its forward depend on the time step, on more than "
+            "its input, or change what it is given? Otherwise this is a fault of spikec; please "
+            "report it, with the network."
         )
 
 
@@ -231,6 +243,8 @@ def _unlike(
         if not isinstance(layer, ir.Leaky):
             continue
         mine, other = ours[layer.source], theirs[layer.source]
+        if not (np.isfinite(mine).all() and np.isfinite(other).all()):
+            continue
         size = max(float(np.abs(other).max(initial=0)), float(np.abs(layer.threshold).max()))
         apart = np.abs(mine - other)
         if not (apart <= 1e-3 * size).all():
@@ -418,6 +432,8 @@ class _Lowering:
         places = self.graph.places
         loops = [n for n, place in enumerate(places) if place.kind == "previous"]
         for loop in loops:
+            if places[loop].inputs[0] in loops:  # a delay by several steps
+                self.copied.add(places[loop].inputs[0])
             if any(loop in p.inputs and self._needs(n, places[loop].inputs[0])
                    for n, p in enumerate(places)):  # fmt: skip
                 self.copied.add(loop)

@@ -62,7 +62,8 @@ class Calling:
     None if nothing does. ``axes`` are those of every neuron's spikes.
     ``outputs`` are the network's: each a result, by its place, or (of a result that is one for all
     time steps, such as a sum) neurons, by their name; and its axes. Without any it is the first
-    result.
+    result. ``membranes_only`` names the neurons of which it returns states and no spikes, if it
+    returns nothing else.
     """
 
     style: Style
@@ -70,6 +71,7 @@ class Calling:
     feedback: tuple[Feedback, ...] = ()
     axes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     outputs: tuple[tuple[int | None, str | None, tuple[int, ...]], ...] = ()
+    membranes_only: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -506,7 +508,8 @@ class _Rolled:
                 outputs.setdefault(self.unify(bundle), (i, once))
         for i, bundle, once in later if not outputs else ():
             outputs.setdefault(self.unify(bundle), (i, once))
-        for i, name in enumerate(states if not outputs else ()):
+        silent = not outputs
+        for i, name in enumerate(states if silent else ()):
             outputs[self.unify(self._calls_of(name))] = (i, True)
         self._close()
         if not outputs:
@@ -529,6 +532,7 @@ class _Rolled:
                 for number in order
                 for place in [self.places[number]]
             ),
+            membranes_only=tuple(states) if silent else (),
         )
         return Graph(tuple(self.places), tuple(order), calling)
 
@@ -890,9 +894,11 @@ class _Rolled:
                 return UntraceableError(
                     f"its forward does not do the same in every time step: {text(value)} in step "
                     f"{t + 1}, {text(other)} in step {other_t + 1}",
-                    "do the same in all of them (only BatchNormTT may depend on the step)",
+                    "do the same in all of them, and begin what the step before gives with "
+                    "torch.zeros (only BatchNormTT may depend on the step)",
                 )
         return UntraceableError(
             f"its forward does not do the same in every time step (at {value.where})",
-            "do the same in all of them (only BatchNormTT may depend on the step)",
+            "do the same in all of them, and begin what the step before gives with "
+            "torch.zeros (only BatchNormTT may depend on the step)",
         )

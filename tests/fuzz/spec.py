@@ -394,7 +394,9 @@ def _equality(node: Node, given: list[Equality], axes: Axes, spec: Spec) -> Equa
             power = math.log2(abs(node.options["by"])).is_integer()
             return worst if worst != "grid" or power else "equal"
         case "AvgPool1d" | "AvgPool2d" | "AdaptiveAvgPool1d" | "AdaptiveAvgPool2d":
-            return "near" if worst != "grid" else "grid" if _power_of_two(node, axes) else "equal"
+            if worst != "grid" or _power_of_two(node, axes):
+                return "near" if worst != "grid" else "grid"
+            return "near" if node.kind == "AdaptiveAvgPool2d" else "equal"  # torch divides twice
         case "StateLeaky" | "LinearLeaky" if not node.options.get("output", True):
             return "near"
         case kind if kind in NEURONS:
