@@ -22,7 +22,7 @@ def snn_model(
     """Compiles a trained network to NAME.h, NAME.c, NAME_model.h and NAME_model.c.
 
     A network file (.spikec) takes neither `net` nor `input` nor `deps`, and is compiled without
-    torch.
+    torch. `spikec save` makes one of a NIR graph or of the published runtime's JSON.
 
     Args:
       name: the target; also what generated files and symbols start with, so a C identifier.

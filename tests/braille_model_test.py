@@ -127,7 +127,7 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(
         training.train(1, 3, data, data, parted)
     assert not (parted / "curves.csv").exists()
     training.train(1, 3, data, data, parted)
-    for name in ("best.pt", "curves.csv"):
+    for name in ("trained.pt", "curves.csv"):
         assert (whole / name).read_bytes() == (parted / name).read_bytes()
 
 

