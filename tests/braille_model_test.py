@@ -10,6 +10,7 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,15 @@ FOLDER = Path(__file__).parent.parent / "models" / "braille"
 CHECKPOINT = FOLDER / "braille.pt"
 CARD = FOLDER / "README.md"
 RANDOM = np.random.default_rng(5)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As the training program: its tensors are so small that a second thread only waits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from tests.fuzz.spec import Node, Spec, Spread
 
 __all__ = ["Node", "Spread"]  # printed networks name them
 
-NETWORKS = 225
+NETWORKS = 200
 
 
 def test_random_networks_do_the_same_in_snntorch_the_reference_and_c() -> None:
