@@ -2,11 +2,13 @@
 """What the training programs of event networks share: data, augmentation, the loop, the score.
 
 Each part of a training starts from the best checkpoint of the part before; the best is by accuracy
-on recordings that no gradient sees, then by loss. Everything resumes after an interruption.
+on recordings that no gradient sees, then by loss. Everything resumes after an interruption. Where
+torch finds a GPU the network is trained on it.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import math
 import sys
@@ -40,6 +42,7 @@ flags.DEFINE_integer("seed", 1, "Seed of everything.")
 flags.DEFINE_integer("threads", 1, "CPU threads for PyTorch.")
 
 _CHUNK = 32  # digits that are simulated together
+_CURVES = ("epoch", "loss", "validation_right", "validation_loss", "hidden_rate")
 
 Simulate = Callable[[npt.NDArray[np.uint8], np.random.Generator], Sequence[Recording]]
 
@@ -262,8 +265,8 @@ def score(task: Task, network: nn.Sequential, events: Events) -> Score:
         data = frames(task, events, rows, None)
         counted += float(data.sum())
         active += float((data > 0).sum())
-        hidden, out = forward(network, data)
-        label = torch.from_numpy(events.label[rows])
+        hidden, out = forward(network, data.to(device_of(network)))
+        label = torch.from_numpy(events.label[rows]).to(out.device)
         counts = out.sum(0)
         right += int((counts.argmax(1) == label).sum())
         loss += float(functional.cross_entropy(counts, label, reduction="sum"))
@@ -282,15 +285,16 @@ def better(new: Score, old: Score | None) -> bool:
 def save(network: nn.Sequential, path: Path) -> None:
     """Write the state_dict whole or not at all."""
     part = path.with_name(f".{path.name}.part")
-    torch.save({name: value.detach().clone() for name, value in network.state_dict().items()}, part)
+    state = network.state_dict()
+    torch.save({name: value.detach().cpu().clone() for name, value in state.items()}, part)
     part.replace(path)
 
 
 def loaded(task: Task, path: str | Path) -> nn.Sequential:
     """The network with a checkpoint's weights."""
     network = task.net()
-    network.load_state_dict(torch.load(path, weights_only=True))
-    return network
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network.to(device())
 
 
 def started(task: Task) -> nn.Sequential:
@@ -300,7 +304,17 @@ def started(task: Task) -> nn.Sequential:
         for index, module in enumerate(network):
             if index > 0 and isinstance(module, nn.Conv2d | nn.Linear):
                 module.weight *= 3
-    return network
+    return network.to(device())
+
+
+def device() -> torch.device:
+    """Where networks are trained."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network is."""
+    return next(network.parameters()).device
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,15 +329,19 @@ class Part:
 
 
 def train(task: Task, parts: Sequence[Part], judge: Events, work: Path) -> Score:
-    """Train through the parts, resuming where WORK/resume.pt says; returns the best score."""
+    """Train through the parts, resuming where WORK/resume.pt says; returns the best score.
+
+    Leaves WORK/best.pt and WORK/curves.csv, which ``models/curves.py`` draws.
+    """
     torch.manual_seed(FLAGS.seed)
     network = started(task)
     best: Score | None = None
     done_part, done_epoch = 0, 0
     kept: dict[str, Any] = {}
+    curves: list[tuple[int, float, int, float, float]] = []
     if (work / "resume.pt").exists():
-        kept = torch.load(work / "resume.pt", weights_only=True)
-        done_part, done_epoch = kept["part"], kept["epoch"]
+        kept = torch.load(work / "resume.pt", map_location=device(), weights_only=True)
+        done_part, done_epoch, curves = kept["part"], kept["epoch"], kept["curves"]
         best = score(task, loaded(task, work / "best.pt"), judge)
         network.load_state_dict(kept["network"])
         print(f"resumed after epoch {done_epoch} of part {parts[done_part].name}; best: {best}")
@@ -364,7 +382,12 @@ def train(task: Task, parts: Sequence[Part], judge: Events, work: Path) -> Score
             if better(now, best):
                 best = now
                 save(network, work / "best.pt")
+            rate = max(now.rates, default=0.0)
+            curves.append((len(curves) + 1, total / batches, now.right, now.loss, rate))
+            with (work / "curves.csv").open("w", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows([_CURVES, *curves])
             state = {
+                "curves": curves,
                 "network": dict(network.state_dict()),
                 "optimizer": optimizer.state_dict(),
                 "schedule": schedule.state_dict(),
@@ -391,7 +414,8 @@ def step(
     pairs = [(events, rows) for events, rows in zip(data, groups, strict=True) if rows]
     inputs = torch.cat([frames(task, events, rows, rng) for events, rows in pairs], dim=1)
     label = torch.from_numpy(np.concatenate([events.label[rows] for events, rows in pairs]))
-    hidden, out = forward(network, inputs)
+    hidden, out = forward(network, inputs.to(device_of(network)))
+    label = label.to(out.device)
     loss = functional.cross_entropy(out.sum(0), label, label_smoothing=0.02)
     for layer in hidden:
         loss = loss + functional.relu(layer.mean() / task.rate - 1) ** 2

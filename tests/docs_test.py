@@ -60,7 +60,7 @@ NOT_RUN = {
 GENERATED = re.compile(
     r"(NAME|nmnist|nmnist_model|NAME_model|NAME_readout|nmnist_portenta|board_NAME|arch|weights)"
     r"(\.size)?"
-    r"\.(h|c|ld|elf|bin|txt|json)|CMakeLists\.txt|spk_\*\.h"
+    r"\.(h|c|ld|elf|bin|txt|json)|CMakeLists\.txt|spk_\*\.h|curves\.csv"
 )
 SUFFIXES = "py|h|c|inc|bzl|md|json|toml|ld|sh|pt|lock|in|bazel|csv|gz"
 MACROS = {  # what a macro's target brings along, beside its name

@@ -24,3 +24,7 @@ def test_the_quick_form_leaves_a_checkpoint_of_the_network(tmp_path: Path) -> No
     before = net().state_dict()
     assert weights.keys() == before.keys()
     assert not torch.equal(weights["0.weight"], before["0.weight"])
+    head, *epochs = (tmp_path / "work" / "curves.csv").read_text(encoding="utf-8").splitlines()
+    assert head.startswith("epoch,loss,")
+    assert [row.split(",")[0] for row in epochs] == [str(i + 1) for i in range(len(epochs))]
+    assert epochs

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws how trainings went, from the curves.csv that each left: the same bytes for the same.
 
-Apart from ``train.py``, because only this needs matplotlib.
+Apart from the training programs, because only this needs matplotlib.
 
-    python -m models.braille.curves curves.svg training/seed1 training/seed2 training/seed3
+    python -m models.curves curves.svg training/seed1 training/seed2 training/seed3
 """
 
 from __future__ import annotations
