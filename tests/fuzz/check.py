@@ -305,7 +305,7 @@ def _reference(case: Case, count: Count) -> None:
     if not found.holds:
         raise _FoundError("spikes", str(found))
     equal = {
-        case.built.names[k]: exact_membrane(case.built, k)
+        case.built.names[k]: specs.exact_membrane(case.built, k)
         for k, node in enumerate(case.spec.nodes, 1)
         if node.kind in specs.NEURONS
     }
@@ -324,16 +324,6 @@ def _reference(case: Case, count: Count) -> None:
                 at = np.argwhere(ours.membranes[name] != membranes)[0]
                 pair = ours.membranes[name][tuple(at)], membranes[tuple(at)]
                 raise _FoundError("membranes", f"{name} at {at.tolist()}: {pair}")
-
-
-def exact_membrane(built: Built, number: int) -> bool:
-    """Whether our membrane must be snnTorch's to the bit."""
-    node = built.spec.node(number)
-    if node.kind in specs.TRANSCENDENTAL:
-        return False
-    if node.options.get("recurrence") in ("linear", "conv") and built.equality[number] != "grid":
-        return False
-    return built.equality[node.inputs[0]] != "near"
 
 
 def _models(case: Case, count: Count) -> None:

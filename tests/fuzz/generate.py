@@ -126,6 +126,12 @@ def draw(seed: int, cell: Cell) -> Spec:
             fitted, silent = fit(drawn)
         except UnfitError:
             continue
+        built = specs.build(fitted)
+        if any(
+            "levels" in node.options and not specs.exact_membrane(built, number)
+            for number, node in enumerate(fitted.nodes, 1)
+        ):
+            continue  # the middle between two levels is no threshold: no rule tells a rounding tie
         if not silent or attempt > 30:
             return fitted
     raise AssertionError(f"no network was found for {cell}")

@@ -382,6 +382,16 @@ def _fill(module: Any, node: Node, grid: bool) -> None:
             parameter.data.zero_()
 
 
+def exact_membrane(built: Built, number: int) -> bool:
+    """Whether our membrane must be snnTorch's to the bit."""
+    node = built.spec.node(number)
+    if node.kind in TRANSCENDENTAL:
+        return False
+    if node.options.get("recurrence") in ("linear", "conv") and built.equality[number] != "grid":
+        return False
+    return built.equality[node.inputs[0]] != "near"
+
+
 def _equality(node: Node, given: list[Equality], axes: Axes, spec: Spec) -> Equality:
     """How near a node's value is to snnTorch's."""
     worst: Equality = "near" if "near" in given else "equal" if "equal" in given else "grid"
