@@ -43,7 +43,7 @@ _STB_LOCAL = 0
 # Generated tables are named after their layer, as in conv1_weight or leaky2. A network may be named
 # anything, and its NAME_model and the like belong to no layer.
 _LAYER = re.compile(
-    r"([a-z][a-z0-9]*[0-9])(?!_(?:model(?:_neurons)?|membrane_units|readout)(?:\.|$))(?:_|\.|$)"
+    r"([a-z][a-z0-9]*[0-9])(?!_(?:model|membrane_units|readout)(?:_|\.|$))(?:_|\.|$)"
 )
 # Later ones are left out where a board has one memory for both.
 _MEMORIES = ("flash", "ram", "state")
