@@ -4,7 +4,8 @@
 Published with "Neuromorphic intermediate representation", Nature Communications 15, 8122, as a
 checkpoint and as a NIR graph (https://github.com/neuromorphs/NIR, paper/03_rnn); its weights are
 not kept here. Its authors trained it with ``reset_delay=False``, which snntorch 1.0.0's
-``RSynaptic`` cannot run: it raises. So here, as is snnTorch's default, a reset comes one step late.
+``RSynaptic`` does not do: with ``init_hidden`` it raises, and given its states it drops the reset.
+So here, as is snnTorch's default, a reset comes one step late.
 """
 
 from __future__ import annotations
