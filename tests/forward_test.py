@@ -606,3 +606,14 @@ def test_a_module_that_returns_only_membranes_says_where_they_are() -> None:
     with torch.no_grad():
         theirs = net(torch.tensor(frames)[:, None])[:, 0].numpy()
     assert np.abs(model.build().membranes(frames)["lif"] - theirs).max() < 1e-6
+
+
+def test_a_membrane_in_the_middle_of_two_levels_takes_the_first_in_c_as_in_snntorch() -> None:
+    levels = snntorch.functional.quant.state_quant(num_bits=1, upper_limit=0.0)  # -1 and 1
+    lif = snntorch.Leaky(beta=0.5, threshold=2.0, init_hidden=True, state_quant=levels, output=True)
+    net = nn.Sequential(lif).eval()
+    frames = np.array([[0.0], [0.5], [0.5], [3.0]], np.float32)
+    kept = spikec.compile(net, (1,)).build().membranes(frames)["0"]
+    theirs = snntorch_trace.trace(net, frames).membranes["0"]
+    assert kept[0] == -1
+    assert np.array_equal(kept, theirs)
