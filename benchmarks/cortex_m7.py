@@ -28,13 +28,16 @@ from benchmarks.plain_dense import NAME, plain_dense
 from benchmarks.seed_networks import SEED_NETWORKS, seed_network
 from benchmarks.stmnist import taxel_frames
 from models.nmnist.net import INPUT_SHAPE, net
-from spikec import firmware_build, firmware_trace, host, profile
 from spikec.errors import SpikecError
-from spikec.events import bin_events, read_nmnist
-from spikec.firmware_trace import Measured
-from spikec.import_snntorch import import_network, load_checkpoint
+from spikec.frontends.pytorch.module import import_network, load_checkpoint
+from spikec.measure import profile
 from spikec.model import Model
-from spikec.shared_data import shared_folder
+from spikec.recordings.events import bin_events, read_nmnist
+from spikec.recordings.shared import shared_folder
+from spikec.targets import host
+from spikec.targets.cortex_m7 import drive_build as firmware_build
+from spikec.targets.cortex_m7 import qemu_trace as firmware_trace
+from spikec.targets.cortex_m7.qemu_trace import Measured
 
 _TIMEOUT_S = 600.0
 _CLOSE = 0.03  # how near the mean the traced step's count is

@@ -23,7 +23,7 @@ import re
 import shutil
 import subprocess
 
-from spikec.firmware_trace import Segment
+from spikec.targets.cortex_m7.qemu_trace import Segment
 
 _REGISTER_LIST = re.compile(r"\{([^}]*)\}")
 _REGISTER = re.compile(r"(r|s|d)(\d+)$")

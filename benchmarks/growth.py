@@ -27,11 +27,13 @@ import torch
 from torch import nn
 
 import spikec
-from spikec import firmware_build, host, profile
 from spikec.errors import SpikecError
-from spikec.firmware_io import run_qemu, write_input
+from spikec.measure import profile
 from spikec.model import Model
-from spikec.passes.plan import crossovers
+from spikec.passes.lower import crossovers
+from spikec.targets import host
+from spikec.targets.cortex_m7 import drive_build as firmware_build
+from spikec.targets.cortex_m7.drive_run import run_qemu, write_input
 
 Frames = npt.NDArray[np.float32]
 

@@ -39,12 +39,13 @@ from benchmarks.onnx_peer import onnx_run, onnx_run_by_steps
 from benchmarks.seed_networks import SEED_NETWORKS, seed_network
 from benchmarks.stmnist import WINDOW_S, taxel_frames
 from models.nmnist.net import INPUT_SHAPE, net
-from spikec import dataset, snntorch_trace
 from spikec.errors import SpikecError
-from spikec.events import bin_events, read_nmnist
-from spikec.host import compiler
-from spikec.import_snntorch import load_checkpoint
-from spikec.shared_data import shared_folder
+from spikec.frontends.pytorch import execute as snntorch_trace
+from spikec.frontends.pytorch.module import load_checkpoint
+from spikec.recordings import dataset
+from spikec.recordings.events import bin_events, read_nmnist
+from spikec.recordings.shared import shared_folder
+from spikec.targets.host import compiler
 
 Frames: TypeAlias = npt.NDArray[np.float32]
 Run: TypeAlias = Callable[[Frames], npt.NDArray[np.generic]]

@@ -28,11 +28,14 @@ from typing import Literal, TypeAlias
 from benchmarks import growth
 from benchmarks.cycle_model import kinds
 from benchmarks.growth import DENSITY, Subject, frames
-from spikec import firmware_build, firmware_trace, host, profile
 from spikec.errors import SpikecError
-from spikec.firmware_trace import Segment
+from spikec.measure import profile
 from spikec.model import Model
-from spikec.passes.plan import Collect, Fire, Gather, Spread
+from spikec.passes.lower import Collect, Fire, Gather, Spread
+from spikec.targets import host
+from spikec.targets.cortex_m7 import drive_build as firmware_build
+from spikec.targets.cortex_m7 import qemu_trace as firmware_trace
+from spikec.targets.cortex_m7.qemu_trace import Segment
 
 Kernel: TypeAlias = Literal["scatter", "collect", "dense", "leaky"]
 

@@ -25,8 +25,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from spikec import ir
 from spikec.errors import SpikecError
+from spikec.ir import network as ir
 
 _OPSET = 21
 _IR_VERSION = 10

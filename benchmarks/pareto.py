@@ -18,12 +18,16 @@ from pathlib import Path
 
 from benchmarks.seed_networks import seed_network
 from models.nmnist.net import INPUT_SHAPE, STEPS, net
-from spikec import dataset, firmware_build, ir, network_file, profile
 from spikec.errors import SpikecError
-from spikec.evaluate import evaluate
-from spikec.import_snntorch import import_network, load_checkpoint
+from spikec.frontends.pytorch.module import import_network, load_checkpoint
+from spikec.ir import network as ir
+from spikec.ir import network_file
+from spikec.measure import profile
+from spikec.measure.evaluate import evaluate
 from spikec.model import Model
-from spikec.shared_data import shared_folder
+from spikec.recordings import dataset
+from spikec.recordings.shared import shared_folder
+from spikec.targets.cortex_m7 import drive_build as firmware_build
 
 NUMBERS = ("f32", "int8")
 SEED_STEPS = (50, 300)

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spikec import ir, sources
+from spikec.backend.c import runtime as sources
 from spikec.errors import SpikecError
+from spikec.ir import network as ir
 
 NAME = "dense"
 """The start of the files' and the symbols' names."""

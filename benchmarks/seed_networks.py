@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from spikec.import_published import published_module
+from spikec.frontends.pytorch.published import published_module
 
 SEED_NETWORKS: dict[str, tuple[str, str, tuple[int, int, int]]] = {
     "nmnist": ("snn_nmnist_architecture", "snn_nmnist_weights_bs_32", (2, 34, 34)),

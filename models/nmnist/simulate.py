@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikec.errors import SpikecError
-from spikec.events import Recording, read_nmnist, write_nmnist
+from spikec.recordings.events import Recording, read_nmnist, write_nmnist
 
 SIZE = 34  # pixels a side, of the part of the sensor that N-MNIST keeps
 DIGIT = 28  # pixels a side, of an MNIST digit: one to a pixel of the sensor

@@ -24,9 +24,9 @@ from models import training
 from models.nmnist import simulate
 from models.nmnist.net import INPUT_SHAPE, STEPS, net
 from models.training import Events, Part
-from spikec.dataset import held_out
 from spikec.errors import SpikecError
-from spikec.events import read_nmnist
+from spikec.recordings.dataset import held_out
+from spikec.recordings.events import read_nmnist
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("real", None, "Folder of real recordings, 0/ to 9/; without it only simulated.")

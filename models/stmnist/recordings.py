@@ -11,7 +11,7 @@ from scipy.io.matlab import MatReadError
 
 from models.stmnist.simulate import SIDE
 from spikec.errors import SpikecError
-from spikec.events import Recording
+from spikec.recordings.events import Recording
 
 
 def read_stmnist(path: Path) -> Recording:

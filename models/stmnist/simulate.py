@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from models.nmnist.simulate import installed_digits, load_digits
 from spikec.errors import SpikecError
-from spikec.events import Recording, write_nmnist
+from spikec.recordings.events import Recording, write_nmnist
 
 SIDE = 10  # taxels
 

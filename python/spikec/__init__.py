@@ -15,17 +15,27 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spikec.errors import SpikecError
-from spikec.model import Model, Report
 from spikec.version import VERSION
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
+    from spikec.model import Model, Report
+
 __all__ = ["Model", "Report", "SpikecError", "__version__", "compile"]
 
 
 __version__ = VERSION
+
+
+def __getattr__(name: str) -> object:
+    """Imports what is asked for, and NumPy with it, only then."""
+    if name in ("Model", "Report"):
+        from spikec import model
+
+        return getattr(model, name)
+    raise AttributeError(f"module 'spikec' has no attribute {name!r}")
 
 
 def compile(
@@ -73,7 +83,8 @@ def compile(
             read does not spike as the module does on random frames, which is a fault of spikec.
     """
     # torch takes seconds to import; only this needs it.
-    from spikec.import_snntorch import import_network
+    from spikec.frontends.pytorch.module import import_network
+    from spikec.model import Model
 
     return Model.of(
         import_network(net, input_shape, source=type(net).__name__),

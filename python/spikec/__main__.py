@@ -3,6 +3,6 @@
 
 import sys
 
-from spikec.cli import main
+from spikec.cli.main import main
 
 sys.exit(main())

@@ -13,15 +13,20 @@ from pathlib import Path
 
 import numpy.typing as npt
 
-from spikec import emit_c, emit_readout, emit_tables, host, ir, sources
-from spikec import readout as readouts
+from spikec.backend.c import readout as emit_readout
+from spikec.backend.c import runtime as sources
+from spikec.backend.c import source as emit_c
+from spikec.backend.c import tables as emit_tables
 from spikec.errors import SpikecError
+from spikec.ir import network as ir
+from spikec.ir.soundness import LARGEST_INPUT
 from spikec.passes import choose
 from spikec.passes.crop import crop
 from spikec.passes.fold import fold
-from spikec.passes.plan import Plan, plan
+from spikec.passes.lower import Plan, plan
 from spikec.passes.quantize import quantize
-from spikec.soundness import LARGEST_INPUT
+from spikec.semantics import readout as readouts
+from spikec.targets import host
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def _image_impl(ctx):
         arguments.add("--max-flash", info.max_flash)
         arguments.add("--max-ram", info.max_ram)
     ctx.actions.run(
-        executable = ctx.executable._size_report,
+        executable = ctx.executable._elf_size,
         arguments = [arguments],
         inputs = [elf],
         outputs = [text, data],
@@ -92,10 +92,10 @@ image = rule(
             doc = "Bazel wants it of every rule with a transition.",
             default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
         ),
-        "_size_report": attr.label(
+        "_elf_size": attr.label(
             doc = "Prints what an image takes.",
             cfg = "exec",
-            default = "//python/spikec:size_report",
+            default = "//python/spikec/targets/cortex_m7:elf_size",
             executable = True,
         ),
     },

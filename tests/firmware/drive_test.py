@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pytest
 
 from spikec.errors import SpikecError
-from spikec.firmware_io import (
+from spikec.targets.cortex_m7.drive_run import (
     DriveOutput,
     qemu_command,
     read_output,

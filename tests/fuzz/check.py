@@ -20,11 +20,16 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from spikec import emit_c, ir, network_file, parity, reference, snntorch_trace, soundness, sources
-from spikec import host as hosts
+from spikec.backend.c import runtime as sources
+from spikec.backend.c import source as emit_c
 from spikec.errors import SpikecError
-from spikec.import_snntorch import import_network
+from spikec.frontends.pytorch import execute as snntorch_trace
+from spikec.frontends.pytorch.module import import_network
+from spikec.ir import network as ir
+from spikec.ir import network_file, soundness
 from spikec.model import Model
+from spikec.semantics import parity, reference
+from spikec.targets import host as hosts
 from tests.fuzz import generate
 from tests.fuzz import spec as specs
 from tests.fuzz.spec import Built, Spec

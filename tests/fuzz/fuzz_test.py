@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from spikec import ir, reference
+from spikec.ir import network as ir
+from spikec.semantics import reference
 from tests.fuzz import check, generate, run, shrink, spec
 from tests.fuzz.spec import Node, Spec, Spread
 

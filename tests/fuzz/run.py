@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from spikec.errors import SpikecError
-from spikec.import_snntorch import import_network
+from spikec.frontends.pytorch.module import import_network
 from tests.fuzz import check, generate, shrink
 from tests.fuzz import spec as specs
 from tests.fuzz.check import Count, Failure

@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from spikec import ir, reference
+from spikec.ir import network as ir
+from spikec.ir.program import Program, Value
 from spikec.model import Model
-from spikec.program import Program, Value
+from spikec.semantics import reference
 
 STEPS = 10
 MAP = (2, 7, 6)

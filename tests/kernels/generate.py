@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from spikec import emit_c, emit_tables, ir, reference
+from spikec.backend.c import source as emit_c
+from spikec.backend.c import tables as emit_tables
+from spikec.ir import network as ir
 from spikec.model import Model
+from spikec.semantics import reference
 from tests.kernels import cases
 
 WIDTH = 98

@@ -17,9 +17,11 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from spikec import bounds, ir, reference, sources
-from spikec.firmware_io import qemu_command
+from spikec.backend.c import runtime as sources
+from spikec.ir import network as ir
 from spikec.model import Model
+from spikec.semantics import bounds, reference
+from spikec.targets.cortex_m7.drive_run import qemu_command
 from tests.kernels import cases
 
 TIMEOUT_S = 50.0  # a hang is ended, and is a failure

@@ -18,9 +18,10 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from spikec import ir, reference
 from spikec.errors import SpikecError
-from spikec.taps import Field, fields, spans, tap_step
+from spikec.ir import network as ir
+from spikec.ir.taps import Field, fields, spans, tap_step
+from spikec.semantics import reference
 
 Layer: TypeAlias = ir.Conv2d | ir.Linear
 Terms: TypeAlias = Mapping[str, float]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from spikec import ir
+from spikec.ir import network as ir
 
 
 def crop(network: ir.Network) -> ir.Network:

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from spikec import ir
+from spikec.ir import network as ir
 
 
 def fold(network: ir.Network) -> ir.Network:

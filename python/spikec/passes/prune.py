@@ -18,8 +18,9 @@ from typing import Literal, TypeAlias, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from spikec import bounds, ir
 from spikec.errors import SpikecError
+from spikec.ir import network as ir
+from spikec.semantics import bounds
 
 Reason: TypeAlias = Literal[
     "proven silent", "unreachable", "silent on calibration", "rarely active", "redundant"

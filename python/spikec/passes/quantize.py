@@ -17,9 +17,10 @@ from typing import Literal, TypeAlias, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from spikec import bounds, ir, reference
 from spikec.errors import SpikecError
-from spikec.passes.whole_cell import Current, refusal, whole_cell
+from spikec.ir import network as ir
+from spikec.passes.quantize_cell import Current, refusal, whole_cell
+from spikec.semantics import bounds, reference
 
 INPUT_MAX = 255
 """The largest input value of a network that declares none."""

@@ -22,7 +22,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from spikec import ir, recover
+from spikec.ir import network as ir
+from spikec.learning import distill as recover
 from spikec.passes import prune
 
 _Matrix: TypeAlias = npt.NDArray[np.float64]
