@@ -103,7 +103,7 @@ def frames(
     rows: Sequence[int] | npt.NDArray[np.int64],
     rng: np.random.Generator | None,
 ) -> torch.Tensor:
-    """Bin recordings to counts [T, B, C, H, W], as `spikec.events.bin_events(steps=T)` does.
+    """Bin recordings to counts [T, B, C, H, W], as `bin_events(steps=T)` does.
 
     With rng the recordings are augmented.
     """

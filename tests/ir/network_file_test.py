@@ -599,7 +599,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 WITHOUT_TORCH = """
 import sys
-from spikec import cli
+from spikec.cli import main as cli
 status = cli.main(sys.argv[1:])
 found = {"torch", "snntorch", "nir"} & set(sys.modules)
 sys.exit(f"imported {sorted(found)}" if found else status)

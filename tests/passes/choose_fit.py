@@ -4,7 +4,7 @@
     bazel run //tests:choose_fit
 
 Prints beside it how far the estimates are from what was measured. Arguments are NAME=VALUE: set in
-the environment, where ``spikec.firmware_build`` looks for the compiler and for QEMU.
+the environment, where ``spikec.targets.cortex_m7.drive_build`` looks for the compiler and for QEMU.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Measured:
 def measure(one: Subject, kernels: str) -> Measured:
     """Builds the network with one kind of kernel and runs it, counted and recorded.
 
-    The compiler and the emulator are those of ``spikec.firmware_build``.
+    The compiler and the emulator are those of ``spikec.targets.cortex_m7.drive_build``.
     """
     model = one.model(kernels)
     with tempfile.TemporaryDirectory(prefix="spikec_") as name:

@@ -270,7 +270,7 @@ def dense_terms(layer: Layer, before: ir.Shape, active: float, reads: Reads) -> 
 
 
 def _inner(outputs: int, channels: int, length: int) -> int:
-    """Instructions of ``cc/runtime/spk_dot_f32_cortex_m7.h`` for a row of ``length`` values."""
+    """Instructions of ``cc/arch/spk_dot_f32_cortex_m7.h`` for a row of ``length`` values."""
     value = 1 + outputs * channels  # one load of weights, then products and sums
     at_a_time = 8 // outputs
     whole, rest = divmod(length, at_a_time)

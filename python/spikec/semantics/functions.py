@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The functions of programs that are no arithmetic: what ``cc/runtime/spk_math.h`` computes.
+"""The functions of programs that are no arithmetic: what ``cc/kernels/spk_math.h`` computes.
 
 Both make the same operations on doubles in the same order, and round the result to float32: so
 they agree to the last bit on every machine, which the functions of a C library do not.

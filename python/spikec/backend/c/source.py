@@ -30,7 +30,7 @@ from spikec.passes.choose import Gathered
 from spikec.version import VERSION
 
 LEVELS = ("v3", "v4")
-"""The levels of x86-64 that have a source of their own; see ``cc/runtime/spk_level.h``."""
+"""The levels of x86-64 that have a source of their own; see ``cc/host/spk_level.h``."""
 
 _C_HEADERS = frozenset(
     "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal "

@@ -214,7 +214,7 @@ def reference_run(network: ir.Network, frames: npt.NDArray[np.generic]) -> Run:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Comparison:
-    """C and the reference by their bits, and C with snnTorch by the rule of ``spikec.parity``."""
+    """C and the reference by their bits, and C with snnTorch by ``semantics.parity``'s rule."""
 
     bits: tuple[parity.BitDifference, ...]
     parity: parity.Parity
