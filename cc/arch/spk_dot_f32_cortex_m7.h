@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 #include "spk_patch.h"
 
 enum { SPK_DOT_POSITIONS = 2 };  // outputs summed side by side
@@ -37,113 +37,115 @@ enum { SPK_DOT_POSITIONS = 2 };  // outputs summed side by side
 
 // clang-format off: by hand, as it leaves assembly alone.
 
+//@ template NAME             CHANNELS  SUMS     WEIGHTS    MLA
+//@          spk_dot_1x1_f32  1         "s0"     "s16"      SPK_DOT_FIRST_1_
+//@          spk_dot_1x2_f32  2         "s0-s1"  "s16-s17"  SPK_DOT_FIRST_2_
+//@          spk_dot_1x4_f32  4         "s0-s3"  "s16-s19"  SPK_DOT_FIRST_4_
+//@          spk_dot_1x8_f32  8         "s0-s7"  "s16-s23"  SPK_DOT_FIRST_8_
 // spk_dot_f32 for one output, eight values at a time, in registers for its sums and a value's
 // weights; `mla` sums one value. What changes is written before everything is read ("&"): else an
 // input of the same value may share its register.
-#define SPK_DOT_ONE_(name, channels, sums, weights, mla)                                      \
-  SPK_KERNEL void name(const spk_patch *patch, float *restrict out, const float *restrict in, \
-                       const float *restrict weight) {                                        \
-    const size_t in_skip = (patch->in_step - patch->length) * sizeof(float);                  \
-    const size_t weight_skip =                                                                \
-        (patch->weight_step - (size_t)patch->length * (channels)) * sizeof(float);            \
-    uint32_t rows = patch->rows;                                                              \
-    uint32_t left;                                                                            \
-    __asm__ volatile(                                                                         \
-        "vldmia %[out], {" sums "}\n"                                                         \
-        "1:\n\t"                                                                              \
-        "lsrs %[left], %[length], #3\n\t"                                                     \
-        "beq 3f\n"                                                                            \
-        "2:\n\t"                                                                              \
-        "vldmia %[in]!, {s24-s31}\n\t"                                                        \
-        "vldmia %[weight]!, {" weights "}\n\t" mla("s24")                                     \
-        "vldmia %[weight]!, {" weights "}\n\t" mla("s25")                                     \
-        "vldmia %[weight]!, {" weights "}\n\t" mla("s26")                                     \
-        "vldmia %[weight]!, {" weights "}\n\t" mla("s27")                                     \
-        "vldmia %[weight]!, {" weights "}\n\t" mla("s28")                                     \
-        "vldmia %[weight]!, {" weights "}\n\t" mla("s29")                                     \
-        "vldmia %[weight]!, {" weights "}\n\t" mla("s30")                                     \
-        "vldmia %[weight]!, {" weights "}\n\t" mla("s31")                                     \
-        "subs %[left], %[left], #1\n\t"                                                       \
-        "bne 2b\n"                                                                            \
-        "3:\n\t"                                                                              \
-        "ands %[left], %[length], #7\n\t"                                                     \
-        "beq 5f\n"                                                                            \
-        "4:\n\t"                                                                              \
-        "vldmia %[in]!, {s24}\n\t"                                                            \
-        "vldmia %[weight]!, {" weights "}\n\t" mla("s24")                                     \
-        "subs %[left], %[left], #1\n\t"                                                       \
-        "bne 4b\n"                                                                            \
-        "5:\n\t"                                                                              \
-        "add %[in], %[in], %[in_skip]\n\t"                                                    \
-        "add %[weight], %[weight], %[weight_skip]\n\t"                                        \
-        "subs %[rows], %[rows], #1\n\t"                                                       \
-        "bne 1b\n\t"                                                                          \
-        "vstmia %[out], {" sums "}"                                                           \
-        : [in] "+&r"(in), [weight] "+&r"(weight), [rows] "+&r"(rows), [left] "=&r"(left)      \
-        : [out] "r"(out), [length] "r"(patch->length), [in_skip] "r"(in_skip),                \
-          [weight_skip] "r"(weight_skip)                                                      \
-        : SPK_DOT_CLOBBERS_);                                                                 \
-  }
+SPK_KERNEL void NAME(const spk_patch *patch, float *restrict out, const float *restrict in,
+                     const float *restrict weight) {
+  const size_t in_skip = (patch->in_step - patch->length) * sizeof(float);
+  const size_t weight_skip =
+      (patch->weight_step - (size_t)patch->length * (CHANNELS)) * sizeof(float);
+  uint32_t rows = patch->rows;
+  uint32_t left;
+  __asm__ volatile(
+      "vldmia %[out], {" SUMS "}\n"
+      "1:\n\t"
+      "lsrs %[left], %[length], #3\n\t"
+      "beq 3f\n"
+      "2:\n\t"
+      "vldmia %[in]!, {s24-s31}\n\t"
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" MLA("s24")
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" MLA("s25")
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" MLA("s26")
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" MLA("s27")
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" MLA("s28")
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" MLA("s29")
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" MLA("s30")
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" MLA("s31")
+      "subs %[left], %[left], #1\n\t"
+      "bne 2b\n"
+      "3:\n\t"
+      "ands %[left], %[length], #7\n\t"
+      "beq 5f\n"
+      "4:\n\t"
+      "vldmia %[in]!, {s24}\n\t"
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" MLA("s24")
+      "subs %[left], %[left], #1\n\t"
+      "bne 4b\n"
+      "5:\n\t"
+      "add %[in], %[in], %[in_skip]\n\t"
+      "add %[weight], %[weight], %[weight_skip]\n\t"
+      "subs %[rows], %[rows], #1\n\t"
+      "bne 1b\n\t"
+      "vstmia %[out], {" SUMS "}"
+      : [in] "+&r"(in), [weight] "+&r"(weight), [rows] "+&r"(rows), [left] "=&r"(left)
+      : [out] "r"(out), [length] "r"(patch->length), [in_skip] "r"(in_skip),
+        [weight_skip] "r"(weight_skip)
+      : SPK_DOT_CLOBBERS_);
+}
+//@ end
 
+//@ template NAME             CHANNELS  SUMS     OTHERS    WEIGHTS    FIRST             SECOND
+//@          spk_dot_2x1_f32  1         "s0"     "s8"      "s16"      SPK_DOT_FIRST_1_  SPK_DOT_SECOND_1_
+//@          spk_dot_2x2_f32  2         "s0-s1"  "s8-s9"   "s16-s17"  SPK_DOT_FIRST_2_  SPK_DOT_SECOND_2_
+//@          spk_dot_2x4_f32  4         "s0-s3"  "s8-s11"  "s16-s19"  SPK_DOT_FIRST_4_  SPK_DOT_SECOND_4_
+//@          spk_dot_2x8_f32  8         "s0-s7"  "s8-s15"  "s16-s23"  SPK_DOT_FIRST_8_  SPK_DOT_SECOND_8_
 // spk_dot_f32 for two outputs, four values of each at a time; the arguments are as above.
-#define SPK_DOT_TWO_(name, channels, sums, sums2, weights, first, second)                        \
-  SPK_KERNEL void name(const spk_patch *patch, float *restrict out, size_t out_step,             \
-                       const float *restrict in, size_t in_step, const float *restrict weight) { \
-    const size_t in_skip = (patch->in_step - patch->length) * sizeof(float);                     \
-    const size_t weight_skip =                                                                   \
-        (patch->weight_step - (size_t)patch->length * (channels)) * sizeof(float);               \
-    const float *in2 = in + in_step;                                                             \
-    uint32_t rows = patch->rows;                                                                 \
-    uint32_t left;                                                                               \
-    __asm__ volatile(                                                                            \
-        "vldmia %[out], {" sums "}\n\t"                                                          \
-        "vldmia %[out2], {" sums2 "}\n"                                                          \
-        "1:\n\t"                                                                                 \
-        "lsrs %[left], %[length], #2\n\t"                                                        \
-        "beq 3f\n"                                                                               \
-        "2:\n\t"                                                                                 \
-        "vldmia %[in]!, {s24-s27}\n\t"                                                           \
-        "vldmia %[in2]!, {s28-s31}\n\t"                                                          \
-        "vldmia %[weight]!, {" weights "}\n\t" first("s24") second("s28")                        \
-        "vldmia %[weight]!, {" weights "}\n\t" first("s25") second("s29")                        \
-        "vldmia %[weight]!, {" weights "}\n\t" first("s26") second("s30")                        \
-        "vldmia %[weight]!, {" weights "}\n\t" first("s27") second("s31")                        \
-        "subs %[left], %[left], #1\n\t"                                                          \
-        "bne 2b\n"                                                                               \
-        "3:\n\t"                                                                                 \
-        "ands %[left], %[length], #3\n\t"                                                        \
-        "beq 5f\n"                                                                               \
-        "4:\n\t"                                                                                 \
-        "vldmia %[in]!, {s24}\n\t"                                                               \
-        "vldmia %[in2]!, {s28}\n\t"                                                              \
-        "vldmia %[weight]!, {" weights "}\n\t" first("s24") second("s28")                        \
-        "subs %[left], %[left], #1\n\t"                                                          \
-        "bne 4b\n"                                                                               \
-        "5:\n\t"                                                                                 \
-        "add %[in], %[in], %[in_skip]\n\t"                                                       \
-        "add %[in2], %[in2], %[in_skip]\n\t"                                                     \
-        "add %[weight], %[weight], %[weight_skip]\n\t"                                           \
-        "subs %[rows], %[rows], #1\n\t"                                                          \
-        "bne 1b\n\t"                                                                             \
-        "vstmia %[out], {" sums "}\n\t"                                                          \
-        "vstmia %[out2], {" sums2 "}"                                                            \
-        : [in] "+&r"(in), [in2] "+&r"(in2), [weight] "+&r"(weight), [rows] "+&r"(rows),          \
-          [left] "=&r"(left)                                                                     \
-        : [out] "r"(out), [out2] "r"(out + out_step), [length] "r"(patch->length),               \
-          [in_skip] "r"(in_skip), [weight_skip] "r"(weight_skip)                                 \
-        : SPK_DOT_CLOBBERS_);                                                                    \
-  }
+SPK_KERNEL void NAME(const spk_patch *patch, float *restrict out, size_t out_step,
+                     const float *restrict in, size_t in_step, const float *restrict weight) {
+  const size_t in_skip = (patch->in_step - patch->length) * sizeof(float);
+  const size_t weight_skip =
+      (patch->weight_step - (size_t)patch->length * (CHANNELS)) * sizeof(float);
+  const float *in2 = in + in_step;
+  uint32_t rows = patch->rows;
+  uint32_t left;
+  __asm__ volatile(
+      "vldmia %[out], {" SUMS "}\n\t"
+      "vldmia %[out2], {" OTHERS "}\n"
+      "1:\n\t"
+      "lsrs %[left], %[length], #2\n\t"
+      "beq 3f\n"
+      "2:\n\t"
+      "vldmia %[in]!, {s24-s27}\n\t"
+      "vldmia %[in2]!, {s28-s31}\n\t"
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" FIRST("s24") SECOND("s28")
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" FIRST("s25") SECOND("s29")
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" FIRST("s26") SECOND("s30")
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" FIRST("s27") SECOND("s31")
+      "subs %[left], %[left], #1\n\t"
+      "bne 2b\n"
+      "3:\n\t"
+      "ands %[left], %[length], #3\n\t"
+      "beq 5f\n"
+      "4:\n\t"
+      "vldmia %[in]!, {s24}\n\t"
+      "vldmia %[in2]!, {s28}\n\t"
+      "vldmia %[weight]!, {" WEIGHTS "}\n\t" FIRST("s24") SECOND("s28")
+      "subs %[left], %[left], #1\n\t"
+      "bne 4b\n"
+      "5:\n\t"
+      "add %[in], %[in], %[in_skip]\n\t"
+      "add %[in2], %[in2], %[in_skip]\n\t"
+      "add %[weight], %[weight], %[weight_skip]\n\t"
+      "subs %[rows], %[rows], #1\n\t"
+      "bne 1b\n\t"
+      "vstmia %[out], {" SUMS "}\n\t"
+      "vstmia %[out2], {" OTHERS "}"
+      : [in] "+&r"(in), [in2] "+&r"(in2), [weight] "+&r"(weight), [rows] "+&r"(rows),
+        [left] "=&r"(left)
+      : [out] "r"(out), [out2] "r"(out + out_step), [length] "r"(patch->length),
+        [in_skip] "r"(in_skip), [weight_skip] "r"(weight_skip)
+      : SPK_DOT_CLOBBERS_);
+}
+//@ end
 
 // clang-format on
 
-SPK_DOT_ONE_(spk_dot_1x1_f32, 1, "s0", "s16", SPK_DOT_FIRST_1_)
-SPK_DOT_ONE_(spk_dot_1x2_f32, 2, "s0-s1", "s16-s17", SPK_DOT_FIRST_2_)
-SPK_DOT_ONE_(spk_dot_1x4_f32, 4, "s0-s3", "s16-s19", SPK_DOT_FIRST_4_)
-SPK_DOT_ONE_(spk_dot_1x8_f32, 8, "s0-s7", "s16-s23", SPK_DOT_FIRST_8_)
-SPK_DOT_TWO_(spk_dot_2x1_f32, 1, "s0", "s8", "s16", SPK_DOT_FIRST_1_, SPK_DOT_SECOND_1_)
-SPK_DOT_TWO_(spk_dot_2x2_f32, 2, "s0-s1", "s8-s9", "s16-s17", SPK_DOT_FIRST_2_, SPK_DOT_SECOND_2_)
-SPK_DOT_TWO_(spk_dot_2x4_f32, 4, "s0-s3", "s8-s11", "s16-s19", SPK_DOT_FIRST_4_, SPK_DOT_SECOND_4_)
-SPK_DOT_TWO_(spk_dot_2x8_f32, 8, "s0-s7", "s8-s15", "s16-s23", SPK_DOT_FIRST_8_, SPK_DOT_SECOND_8_)
 
 #undef SPK_DOT_MLA_
 #undef SPK_DOT_FIRST_1_
@@ -155,8 +157,6 @@ SPK_DOT_TWO_(spk_dot_2x8_f32, 8, "s0-s7", "s8-s15", "s16-s23", SPK_DOT_FIRST_8_,
 #undef SPK_DOT_SECOND_4_
 #undef SPK_DOT_SECOND_8_
 #undef SPK_DOT_CLOBBERS_
-#undef SPK_DOT_ONE_
-#undef SPK_DOT_TWO_
 
 // For every p in [0, positions) and c in [0, channels), with rows r and values i rising,
 //   out[p * out_step + c] += in[p * in_step + r * patch->in_step + i]

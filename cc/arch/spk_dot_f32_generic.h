@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 #include "spk_patch.h"
 
 enum { SPK_DOT_POSITIONS = 4 };  // outputs summed side by side

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 #include "spk_patch.h"
 
 enum { SPK_DOT_POSITIONS = 4 };  // outputs summed side by side
@@ -16,34 +16,34 @@ typedef float spk_float2 __attribute__((vector_size(8)));
 typedef float spk_float4 __attribute__((vector_size(16)));
 typedef float spk_float8 __attribute__((vector_size(32)));
 
+//@ template NAME           TYPE        CHANNELS
+//@          spk_dot_1_f32  float       1
+//@          spk_dot_2_f32  spk_float2  2
+//@          spk_dot_4_f32  spk_float4  4
+//@          spk_dot_8_f32  spk_float8  8
 // spk_dot_f32 for blocks of `channels` channels, which are one `type`.
-#define SPK_DOT_OF_(name, type, channels)                                                      \
-  SPK_KERNEL void name(const spk_patch *patch, float *restrict out, size_t out_step,           \
-                       const float *restrict in, size_t in_step, const float *restrict weight, \
-                       uint32_t positions) {                                                   \
-    type sums[SPK_DOT_POSITIONS];                                                              \
-    for (uint32_t p = 0; p < positions; p++) {                                                 \
-      __builtin_memcpy(&sums[p], out + p * out_step, sizeof(type));                            \
-    }                                                                                          \
-    for (uint32_t r = 0; r < patch->rows; r++) {                                               \
-      const float *values = in + r * patch->in_step;                                           \
-      const float *weights = weight + r * patch->weight_step;                                  \
-      for (uint32_t i = 0; i < patch->length; i++) {                                           \
-        type row;                                                                              \
-        __builtin_memcpy(&row, weights + (size_t)i * (channels), sizeof(type));                \
-        for (uint32_t p = 0; p < positions; p++) sums[p] += values[p * in_step + i] * row;     \
-      }                                                                                        \
-    }                                                                                          \
-    for (uint32_t p = 0; p < positions; p++) {                                                 \
-      __builtin_memcpy(out + p * out_step, &sums[p], sizeof(type));                            \
-    }                                                                                          \
+SPK_KERNEL void NAME(const spk_patch *patch, float *restrict out, size_t out_step,
+                     const float *restrict in, size_t in_step, const float *restrict weight,
+                     uint32_t positions) {
+  TYPE sums[SPK_DOT_POSITIONS];
+  for (uint32_t p = 0; p < positions; p++) {
+    __builtin_memcpy(&sums[p], out + p * out_step, sizeof(TYPE));
   }
+  for (uint32_t r = 0; r < patch->rows; r++) {
+    const float *values = in + r * patch->in_step;
+    const float *weights = weight + r * patch->weight_step;
+    for (uint32_t i = 0; i < patch->length; i++) {
+      TYPE row;
+      __builtin_memcpy(&row, weights + (size_t)i * (CHANNELS), sizeof(TYPE));
+      for (uint32_t p = 0; p < positions; p++) sums[p] += values[p * in_step + i] * row;
+    }
+  }
+  for (uint32_t p = 0; p < positions; p++) {
+    __builtin_memcpy(out + p * out_step, &sums[p], sizeof(TYPE));
+  }
+}
+//@ end
 
-SPK_DOT_OF_(spk_dot_1_f32, float, 1)
-SPK_DOT_OF_(spk_dot_2_f32, spk_float2, 2)
-SPK_DOT_OF_(spk_dot_4_f32, spk_float4, 4)
-SPK_DOT_OF_(spk_dot_8_f32, spk_float8, 8)
-#undef SPK_DOT_OF_
 
 // For every p in [0, positions) and c in [0, channels), with rows r and values i rising,
 //   out[p * out_step + c] += in[p * in_step + r * patch->in_step + i]

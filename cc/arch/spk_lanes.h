@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Vectors of float32 and of integers, as GCC and Clang offer them to every CPU that has some: the
-// same arithmetic, lane by lane, so the same bits. CPUs without vectors of floats do without, and
-// so does SPK_PLAIN_C, which is for compilers without them and for tests.
+// same arithmetic, lane by lane, so the same bits.
 #ifndef SPK_LANES_H_
 #define SPK_LANES_H_
 
@@ -9,26 +8,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "spk_compiler.h"
-
-#if defined(__GNUC__) && !defined(SPK_PLAIN_C) && \
-    (defined(__SSE2__) || (defined(__ARM_NEON) && defined(__aarch64__)))
+#include "spk_kernel.h"
 
 // Vectors that may stand at any float's address and alias floats.
 typedef float spk_f32x4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float spk_f32x8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef float spk_f32x16 __attribute__((vector_size(64), aligned(4), may_alias));
-
-// The widest vector that is one register of this CPU.
-#if defined(__AVX512F__)
-typedef spk_f32x16 spk_lanes;
-#elif defined(__AVX__)
-typedef spk_f32x8 spk_lanes;
-#else
-typedef spk_f32x4 spk_lanes;
-#endif
-enum { SPK_LANES = sizeof(spk_lanes) / sizeof(float) };
-#define SPK_HAS_LANES
 
 // The same for integers.
 typedef int8_t spk_i8x4 __attribute__((vector_size(4), aligned(1), may_alias));
@@ -41,19 +26,24 @@ typedef int32_t spk_i32x4 __attribute__((vector_size(16), aligned(4), may_alias)
 typedef int32_t spk_i32x8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int32_t spk_i32x16 __attribute__((vector_size(64), aligned(4), may_alias));
 
-#endif
+// The widest vector that is one register of this CPU.
+//@ only x86-64 aarch64
+typedef spk_f32x4 spk_lanes;
+//@ only x86-64-v3
+typedef spk_f32x8 spk_lanes;
+//@ only x86-64-v4
+typedef spk_f32x16 spk_lanes;
+enum { SPK_LANES = sizeof(spk_lanes) / sizeof(float) };
 
 // How many spikes at one position add their weights together, so that sums are read and written
 // once for all.
-#if defined(SPK_HAS_LANES)
 enum { SPK_TOGETHER = 4 };
-#else
-enum { SPK_TOGETHER = 1 };
-#endif
 
-// value where `on`, else 0. Not a plain choice on CPUs with vectors: compilers would make a branch
-// of it, so as not to subtract where nothing is to be subtracted, and give up on vectors.
-#if defined(SPK_HAS_LANES)
+// Integer neurons updated at a time: as many as pay.
+enum { SPK_LEAKY_INT_RUN = 512 };
+
+// value where `on`, else 0. Not a plain choice: compilers would make a branch of it, so as not to
+// subtract where nothing is to be subtracted, and give up on vectors.
 SPK_KERNEL float spk_where_f32(bool on, float value) {
   uint32_t bits;
   memcpy(&bits, &value, sizeof bits);
@@ -61,8 +51,5 @@ SPK_KERNEL float spk_where_f32(bool on, float value) {
   memcpy(&value, &bits, sizeof value);
   return value;
 }
-#else
-SPK_KERNEL float spk_where_f32(bool on, float value) { return on ? value : 0.0f; }
-#endif
 
 #endif  // SPK_LANES_H_

@@ -6,7 +6,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 #include "spk_spikes.h"
 
 // The lowest min(n, 32) bits.
@@ -15,11 +15,8 @@ SPK_KERNEL uint32_t spk_low_bits(uint32_t n) { return n < 32 ? (1u << n) - 1u : 
 // Stores the lowest `n` of sixteen 32-bit entries as spk_index.
 SPK_KERNEL void spk_list_store(spk_index *to, __m512i entries, uint32_t n) {
   const __mmask16 kept = (__mmask16)spk_low_bits(n);
-#if defined(SPK_WIDE_INDEX)
-  _mm512_mask_storeu_epi32(to, kept, entries);
-#else
-  _mm256_mask_storeu_epi16(to, kept, _mm512_cvtepi32_epi16(entries));
-#endif
+  _mm512_mask_storeu_epi32(to, kept, entries);  //@ only wide
+  _mm256_mask_storeu_epi16(to, kept, _mm512_cvtepi32_epi16(entries));  //@ only narrow
 }
 
 // Appends first + i to `spikes`, which holds `count` entries, for every fired[i] that is 1 (the
@@ -40,29 +37,31 @@ SPK_KERNEL uint32_t spk_list_append(spk_index *restrict spikes, uint32_t count, 
 }
 
 // to[i] = from[i] + shift for i in [0, length), in the arithmetic of spk_index.
+//@ only wide
 SPK_KERNEL void spk_list_shift(spk_index *restrict to, const spk_index *restrict from,
                                uint32_t length, uint32_t shift) {
-  enum { LANES = 64 / sizeof(spk_index) };
   uint32_t i = 0;
   do {  // most lists are short: one round, whose branch is not mispredicted
-    const __mmask32 inside = spk_low_bits(length - i < LANES ? length - i : LANES);
-#if defined(SPK_WIDE_INDEX)
-    const __m512i entries = _mm512_maskz_loadu_epi32((__mmask16)inside, from + i);
+    const __mmask16 inside = (__mmask16)spk_low_bits(length - i);
+    const __m512i entries = _mm512_maskz_loadu_epi32(inside, from + i);
     const __m512i moved = _mm512_add_epi32(entries, _mm512_set1_epi32((int)shift));
-    _mm512_mask_storeu_epi32(to + i, (__mmask16)inside, moved);
-#else
-    const __m512i entries = _mm512_maskz_loadu_epi16(inside, from + i);
-    const __m512i moved = _mm512_add_epi16(entries, _mm512_set1_epi16((short)shift));
-    _mm512_mask_storeu_epi16(to + i, inside, moved);
-#endif
-    i += LANES;
+    _mm512_mask_storeu_epi32(to + i, inside, moved);
+    i += 16;
   } while (i < length);
 }
 
-// Bit i says whether values[i] is not zero, for i in [0, length), at most SPK_LIST_BLOCK.
-SPK_KERNEL uint32_t spk_list_nonzero(const float *values, uint32_t length) {
-  const __m512 block = _mm512_maskz_loadu_ps((__mmask16)spk_low_bits(length), values);
-  return _mm512_cmp_ps_mask(block, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+// to[i] = from[i] + shift for i in [0, length), in the arithmetic of spk_index.
+//@ only narrow
+SPK_KERNEL void spk_list_shift(spk_index *restrict to, const spk_index *restrict from,
+                               uint32_t length, uint32_t shift) {
+  uint32_t i = 0;
+  do {  // most lists are short: one round, whose branch is not mispredicted
+    const __mmask32 inside = spk_low_bits(length - i);
+    const __m512i entries = _mm512_maskz_loadu_epi16(inside, from + i);
+    const __m512i moved = _mm512_add_epi16(entries, _mm512_set1_epi16((short)shift));
+    _mm512_mask_storeu_epi16(to + i, inside, moved);
+    i += 32;
+  } while (i < length);
 }
 
 #endif  // SPK_LIST_AVX512_H_

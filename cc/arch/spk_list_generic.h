@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 #include "spk_spikes.h"
 
 // Appends first + i to `spikes`, which holds `count` entries, for every fired[i] that is 1 (the
@@ -24,13 +24,6 @@ SPK_KERNEL uint32_t spk_list_append(spk_index *restrict spikes, uint32_t count, 
 SPK_KERNEL void spk_list_shift(spk_index *restrict to, const spk_index *restrict from,
                                uint32_t length, uint32_t shift) {
   for (uint32_t i = 0; i < length; i++) to[i] = (spk_index)(from[i] + shift);
-}
-
-// Bit i says whether values[i] is not zero, for i in [0, length), at most SPK_LIST_BLOCK.
-SPK_KERNEL uint32_t spk_list_nonzero(const float *values, uint32_t length) {
-  uint32_t found = 0;
-  for (uint32_t i = 0; i < length; i++) found |= (uint32_t)(values[i] != 0.0f) << i;
-  return found;
 }
 
 #endif  // SPK_LIST_GENERIC_H_

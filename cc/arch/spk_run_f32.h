@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The innermost loop of scattering: one active input adds one run of weights to neighbouring
-// outputs. Each kind of CPU has its own file.
+// Scattering in float32: one active input adds runs of weights to neighbouring outputs. The run
+// itself, spk_run_add_f32, is in a file of its own for each kind of CPU.
 #ifndef SPK_RUN_F32_H_
 #define SPK_RUN_F32_H_
 
-#include "spk_lanes.h"
+#include <stddef.h>
+#include <stdint.h>
 
-#if defined(__ARM_ARCH_7EM__) && defined(__ARM_FP) && defined(__GNUC__)
-#include "spk_run_f32_cortex_m7.h"
-#elif defined(SPK_HAS_LANES)
-#include "spk_run_f32_lanes.h"
-#else
-#include "spk_run_f32_generic.h"
-#endif
+#include "spk_kernel.h"
 
 // spk_run_add_f32 for `rows` rows, whose first outputs are `out_step` apart and whose first weights
 // are `weight_step` apart.

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 
 #define SPK_RUN_REGISTERS_                                                                       \
   "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12", "s13", "s14", \

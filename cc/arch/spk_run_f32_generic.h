@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 
 // out[i] += value * weight[i] for i in [0, length), each product and each sum rounded.
 SPK_KERNEL void spk_run_add_f32(float *restrict out, const float *restrict weight, size_t length,

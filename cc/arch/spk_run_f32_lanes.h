@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 #include "spk_lanes.h"
 
 // out[i] += value * weight[i] for i in [0, length), each product and each sum rounded.

@@ -4,14 +4,15 @@
 #ifndef SPK_SUM_F32_CORTEX_M7_H_
 #define SPK_SUM_F32_CORTEX_M7_H_
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 #include "spk_sum_tile.h"
 
-#if defined(SPK_WIDE_INDEX)
+// Loads the next entry of a list.
+//@ only wide
 #define SPK_NEXT_ROW_ "ldr %[row], [%[at]], #4\n\t"
-#else
+//@ only narrow
 #define SPK_NEXT_ROW_ "ldrh %[row], [%[at]], #2\n\t"
-#endif
+
 #define SPK_ADD_4_(a, b, c, d, e, f, g, h)                                \
   "vadd.f32 s" #a ", s" #a ", s" #e "\n\tvadd.f32 s" #b ", s" #b ", s" #f \
   "\n\t"                                                                  \
@@ -22,36 +23,36 @@
   SPK_ADD_8_ROWS_ SPK_ADD_4_(8, 9, 10, 11, 24, 25, 26, 27) \
       SPK_ADD_4_(12, 13, 14, 15, 28, 29, 30, 31)
 
+//@ template NAME            SUMS      WEIGHTS    ADDS
+//@          spk_sum_16_f32  "s0-s15"  "s16-s31"  SPK_ADD_16_ROWS_
+//@          spk_sum_8_f32   "s0-s7"   "s16-s23"  SPK_ADD_8_ROWS_
+//@          spk_sum_4_f32   "s0-s3"   "s16-s19"  SPK_ADD_4_ROWS_
 // sums[c] = bias[c] + weight[list entry * bytes / 4 + c] over the entries in [at, end), for as many
 // channels as the name says.
-#define SPK_SUM_OF_(name, sums_, weights_, adds_)                                                  \
-  SPK_APART void name(const float *weight, size_t bytes, const spk_index *at,                      \
-                      const spk_index *end, const float *bias, float *sums) {                      \
-    uint32_t row;                                                                                  \
-    __asm__ volatile("vldmia %[bias], {" sums_                                                     \
-                     "}\n\t"                                                                       \
-                     "cmp %[at], %[end]\n\t"                                                       \
-                     "beq 2f\n"                                                                    \
-                     "1:\n\t" SPK_NEXT_ROW_                                                        \
-                     "mla %[row], %[row], %[bytes], %[weight]\n\t"                                 \
-                     "vldmia %[row], {" weights_ "}\n\t" adds_                                     \
-                     "cmp %[at], %[end]\n\t"                                                       \
-                     "bne 1b\n"                                                                    \
-                     "2:\n\t"                                                                      \
-                     "vstmia %[sums], {" sums_ "}"                                                 \
-                     : [at] "+&r"(at), [row] "=&r"(row)                                            \
-                     : [end] "r"(end), [bytes] "r"(bytes), [weight] "r"(weight), [bias] "r"(bias), \
-                       [sums] "r"(sums)                                                            \
-                     : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", \
-                       "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19",       \
-                       "s20", "s21", "s22", "s23", "s24", "s25", "s26", "s27", "s28", "s29",       \
-                       "s30", "s31");                                                              \
-  }
+SPK_APART void NAME(const float *weight, size_t bytes, const spk_index *at,
+                    const spk_index *end, const float *bias, float *sums) {
+  uint32_t row;
+  __asm__ volatile("vldmia %[bias], {" SUMS
+                   "}\n\t"
+                   "cmp %[at], %[end]\n\t"
+                   "beq 2f\n"
+                   "1:\n\t" SPK_NEXT_ROW_
+                   "mla %[row], %[row], %[bytes], %[weight]\n\t"
+                   "vldmia %[row], {" WEIGHTS "}\n\t" ADDS
+                   "cmp %[at], %[end]\n\t"
+                   "bne 1b\n"
+                   "2:\n\t"
+                   "vstmia %[sums], {" SUMS "}"
+                   : [at] "+&r"(at), [row] "=&r"(row)
+                   : [end] "r"(end), [bytes] "r"(bytes), [weight] "r"(weight), [bias] "r"(bias),
+                     [sums] "r"(sums)
+                   : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9",
+                     "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19",
+                     "s20", "s21", "s22", "s23", "s24", "s25", "s26", "s27", "s28", "s29",
+                     "s30", "s31");
+}
+//@ end
 
-SPK_SUM_OF_(spk_sum_16_f32, "s0-s15", "s16-s31", SPK_ADD_16_ROWS_)
-SPK_SUM_OF_(spk_sum_8_f32, "s0-s7", "s16-s23", SPK_ADD_8_ROWS_)
-SPK_SUM_OF_(spk_sum_4_f32, "s0-s3", "s16-s19", SPK_ADD_4_ROWS_)
-#undef SPK_SUM_OF_
 #undef SPK_ADD_16_ROWS_
 #undef SPK_ADD_8_ROWS_
 #undef SPK_ADD_4_ROWS_

@@ -3,7 +3,7 @@
 #ifndef SPK_SUM_F32_GENERIC_H_
 #define SPK_SUM_F32_GENERIC_H_
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 #include "spk_sum_tile.h"
 
 // sums[c] = bias[c] + the rows at - shift for the entries in [at, end), c in [0, channels).

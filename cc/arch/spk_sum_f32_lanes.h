@@ -5,7 +5,7 @@
 #ifndef SPK_SUM_F32_LANES_H_
 #define SPK_SUM_F32_LANES_H_
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 #include "spk_lanes.h"
 #include "spk_sum_tile.h"
 
@@ -42,40 +42,40 @@
     while (at1 < (end1)) ADD(1);           \
   } while (0)
 
-// Sums `count_` vectors of `vector_` from channel c on. Not inlined: a whole layer leaves these
+//@ template NAME                   VECTOR     COUNT
+//@          spk_sum_two_lanes_f32  spk_lanes  2
+//@          spk_sum_lanes_f32      spk_lanes  1
+//@          spk_sum_8_f32          spk_f32x8  1
+//@          spk_sum_4_f32          spk_f32x4  1
+// Sums COUNT vectors, VECTOR each, from channel c on. Not inlined: a whole layer leaves these
 // loops too few registers.
-#define SPK_SUM_OF_(name, vector_, count_)                                                     \
-  SPK_APART void name(const spk_sum_tile *tile, uint32_t c) {                                  \
-    typedef vector_ vector;                                                                    \
-    enum { count = count_, width = sizeof(vector) / sizeof(float) };                           \
-    const size_t channels = tile->channels;                                                    \
-    const float *const weight = tile->weight + c;                                              \
-    const uint32_t shift = tile->shift;                                                        \
-    const size_t step = tile->step * channels;                                                 \
-    const spk_sum_column x0 = tile->columns[0], x1 = tile->columns[1];                         \
-    const spk_index *at0 = x0.upper, *at1 = x1.upper;                                          \
-    vector upper0[count], lower0[count], upper1[count], lower1[count];                         \
-    for (int k = 0; k < count; k++) {                                                          \
-      upper0[k] = *(const vector *)(tile->bias + c + k * width);                               \
-      lower0[k] = upper1[k] = lower1[k] = upper0[k];                                           \
-    }                                                                                          \
-    SPK_SUM_TURNS_(SPK_SUM_UPPER_, x0.lower < x0.upper_end ? x0.lower : x0.upper_end,          \
-                   x1.lower < x1.upper_end ? x1.lower : x1.upper_end);                         \
-    SPK_SUM_TURNS_(SPK_SUM_BOTH_, x0.upper_end, x1.upper_end);                                 \
-    if (at0 < x0.lower) at0 = x0.lower;                                                        \
-    if (at1 < x1.lower) at1 = x1.lower;                                                        \
-    SPK_SUM_TURNS_(SPK_SUM_LOWER_, x0.lower_end, x1.lower_end);                                \
-    for (int k = 0; k < count; k++) *(vector *)(tile->sums[1][1] + c + k * width) = lower1[k]; \
-    for (int k = 0; k < count; k++) *(vector *)(tile->sums[1][0] + c + k * width) = upper1[k]; \
-    for (int k = 0; k < count; k++) *(vector *)(tile->sums[0][1] + c + k * width) = lower0[k]; \
-    for (int k = 0; k < count; k++) *(vector *)(tile->sums[0][0] + c + k * width) = upper0[k]; \
+SPK_APART void NAME(const spk_sum_tile *tile, uint32_t c) {
+  typedef VECTOR vector;
+  enum { count = COUNT, width = sizeof(vector) / sizeof(float) };
+  const size_t channels = tile->channels;
+  const float *const weight = tile->weight + c;
+  const uint32_t shift = tile->shift;
+  const size_t step = tile->step * channels;
+  const spk_sum_column x0 = tile->columns[0], x1 = tile->columns[1];
+  const spk_index *at0 = x0.upper, *at1 = x1.upper;
+  vector upper0[count], lower0[count], upper1[count], lower1[count];
+  for (int k = 0; k < count; k++) {
+    upper0[k] = *(const vector *)(tile->bias + c + k * width);
+    lower0[k] = upper1[k] = lower1[k] = upper0[k];
   }
+  SPK_SUM_TURNS_(SPK_SUM_UPPER_, x0.lower < x0.upper_end ? x0.lower : x0.upper_end,
+                 x1.lower < x1.upper_end ? x1.lower : x1.upper_end);
+  SPK_SUM_TURNS_(SPK_SUM_BOTH_, x0.upper_end, x1.upper_end);
+  if (at0 < x0.lower) at0 = x0.lower;
+  if (at1 < x1.lower) at1 = x1.lower;
+  SPK_SUM_TURNS_(SPK_SUM_LOWER_, x0.lower_end, x1.lower_end);
+  for (int k = 0; k < count; k++) *(vector *)(tile->sums[1][1] + c + k * width) = lower1[k];
+  for (int k = 0; k < count; k++) *(vector *)(tile->sums[1][0] + c + k * width) = upper1[k];
+  for (int k = 0; k < count; k++) *(vector *)(tile->sums[0][1] + c + k * width) = lower0[k];
+  for (int k = 0; k < count; k++) *(vector *)(tile->sums[0][0] + c + k * width) = upper0[k];
+}
+//@ end
 
-SPK_SUM_OF_(spk_sum_two_lanes_f32, spk_lanes, 2)
-SPK_SUM_OF_(spk_sum_lanes_f32, spk_lanes, 1)
-SPK_SUM_OF_(spk_sum_8_f32, spk_f32x8, 1)
-SPK_SUM_OF_(spk_sum_4_f32, spk_f32x4, 1)
-#undef SPK_SUM_OF_
 #undef SPK_SUM_TURNS_
 #undef SPK_SUM_LOWER_
 #undef SPK_SUM_BOTH_

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 #include "spk_lanes.h"
 
 // Four int8 in the lowest lanes.

@@ -6,7 +6,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 #include "spk_lanes.h"
 
 SPK_KERNEL spk_i16x32 spk_widen_i16x32(const int8_t *from) {

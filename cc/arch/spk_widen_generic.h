@@ -5,16 +5,16 @@
 
 #include <stdint.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 #include "spk_lanes.h"
 
-#define SPK_WIDEN_OF_(lanes, bytes)                                                  \
-  SPK_KERNEL spk_##lanes spk_widen_##lanes(const int8_t *from) {                     \
-    return __builtin_convertvector(*(const bytes *)(const void *)from, spk_##lanes); \
-  }
-SPK_WIDEN_OF_(i16x8, spk_i8x8)
-SPK_WIDEN_OF_(i16x4, spk_i8x4)
-SPK_WIDEN_OF_(i32x4, spk_i8x4)
-#undef SPK_WIDEN_OF_
+//@ template LANES  BYTES
+//@          i16x8  spk_i8x8
+//@          i16x4  spk_i8x4
+//@          i32x4  spk_i8x4
+SPK_KERNEL spk_LANES spk_widen_LANES(const int8_t *from) {
+  return __builtin_convertvector(*(const BYTES *)(const void *)from, spk_LANES);
+}
+//@ end
 
 #endif  // SPK_WIDEN_GENERIC_H_

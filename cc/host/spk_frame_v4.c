@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// spk_frame.c for CPUs with AVX-512.
-#include "spk_level_v4.h"
+// spk_frame.c for CPUs with AVX-512; empty for others.
+#include "spk_level.h"
 
 #if defined(SPK_HAS_LEVELS)
-#include "spk_frame.c"
+#pragma GCC target("arch=x86-64-v4")
+
+#include "spk_nonzero_avx512.h"
+// What follows needs what is above.
+#include "spk_frame_scan.h"
+
+size_t spk_frame_scan_v4(const float *frame, uint32_t channels, uint32_t positions,
+                         spk_active *active) {
+  return spk_frame_scan(frame, channels, positions, active);
+}
 #endif
 
 typedef int spk_frame_v4_is_not_empty;

@@ -6,8 +6,7 @@
 
 #include <stdint.h>
 
-#include "spk_compiler.h"
-#include "spk_list.h"
+#include "spk_kernel.h"
 #include "spk_spikes.h"
 
 enum { SPK_CELLS = 32 };  // cells updated at a time, before those that fired are listed

@@ -8,11 +8,11 @@
 #include "spk_leaky_neuron_f32.h"
 #include "spk_spikes.h"
 
-#if defined(SPK_WIDE_INDEX)
+// Appends a neuron to the list of spikes if its membrane is above the threshold.
+//@ only wide
 #define SPK_APPEND_IF_ABOVE_ "strgt %[index], [%[spikes]], #4\n\t"
-#else
+//@ only narrow
 #define SPK_APPEND_IF_ABOVE_ "strhgt %[index], [%[spikes]], #2\n\t"
-#endif
 
 // What is left to do for the neuron whose membrane was in register `was` and is in `is`.
 #define SPK_RESET_AND_FIRE_(was, is) \
@@ -137,6 +137,10 @@ SPK_KERNEL spk_index *spk_leaky_each_f32(const spk_leaky_f32 *leaky, const float
   return spikes;
 }
 
+// Updates the neurons of `rows` rows of the layer from row `y` on: their `membrane` (of the layer's
+// [height][width][channels]) from `current` [rows * pool_height][in_width][channels]. Appends the
+// positions of those that spiked to `spikes`, which has room for every neuron and holds `count`, and
+// returns the new count.
 SPK_KERNEL uint32_t spk_leaky_rows_f32(const spk_leaky_f32 *leaky, uint32_t y, uint32_t rows,
                                        const float *restrict current, float *restrict membrane,
                                        spk_index *restrict spikes, uint32_t count) {

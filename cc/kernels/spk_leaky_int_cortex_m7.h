@@ -78,20 +78,22 @@ typedef uint32_t __attribute__((may_alias)) spk_pair;
   "it gt\n\t"                                                    \
   "subgt " is ", " is ", " threshold "\n\t"
 // Appends the neuron in r11 to the list that ends at r10, if its membrane in `is` says so.
-#if defined(SPK_WIDE_INDEX)
+//@ only wide
 #define SPK_APPEND_(is, threshold)                               \
   "cmp " is ", " threshold "\n\t"                                \
   "it gt\n\t"                                                    \
   "strgt r11, [r10], #4\n\t"                                     \
   "add r11, r11, #1\n\t"
-#else
+//@ only narrow
 #define SPK_APPEND_(is, threshold)                               \
   "cmp " is ", " threshold "\n\t"                                \
   "it gt\n\t"                                                    \
   "strhgt r11, [r10], #2\n\t"                                    \
   "add r11, r11, #1\n\t"
-#endif
 
+//@ template NAME                     TYPE     POOLED
+//@          spk_leaky_fours_i32_i32  int32_t  SPK_POOLED_I32_
+//@          spk_leaky_fours_i16_i32  int16_t  SPK_POOLED_I16_
 // spk_leaky_fours_CURRENT_MEMBRANE(leaky, current, membranes, first, length, positions,
 // pool_height, pool_width, spikes) updates `positions` neighbouring positions of `length` neurons
 // each, a multiple of 4, from neuron `first` of the layer on, by the currents in the pooling
@@ -99,96 +101,93 @@ typedef uint32_t __attribute__((may_alias)) spk_pair;
 //
 // SMMLAR adds a product's upper word, rounded: of a membrane and decay * 2^17 that is the decay of
 // spk_leaky_decay_i32, less the membrane itself where decay * 2^17 is too large for int32.
-#define SPK_LEAKY_FOURS_OF_(name, type, pooled)                                                   \
-  SPK_KERNEL spk_index *name(const spk_leaky_i32 *leaky, const type *current, int32_t *membranes, \
-                             uint32_t first, uint32_t length, uint32_t positions,                 \
-                             uint32_t pool_height, uint32_t pool_width, spk_index *spikes) {      \
-    const size_t row = (size_t)leaky->in_width * length;                                          \
-    const uint32_t shift = leaky->shift;                                                          \
-    const int32_t decay = leaky->decay.values[0];                                                 \
-    const int32_t factor = (int32_t)((uint32_t)decay << 17);                                      \
-    const bool biased = leaky->bias.values != NULL;                                               \
-    const int32_t *threshold = leaky->threshold.values;                                           \
-    const int32_t *bias = leaky->bias.values;                                                     \
-    if (leaky->threshold.per_position != 0) threshold += first;                                   \
-    if (leaky->bias.per_position != 0) bias += first;                                             \
-    int32_t *membrane = membranes + first;                                                        \
-    register spk_index *fired __asm__("s0") = spikes;                                             \
-    for (; positions != 0; positions--) {                                                         \
-      for (uint32_t n = 0; n != length; n += 4) {                                                 \
-        register int32_t a __asm__("r4");                                                         \
-        register int32_t b __asm__("r5");                                                         \
-        register int32_t c __asm__("r6");                                                         \
-        register int32_t d __asm__("r7");                                                         \
-        register int32_t e __asm__("r8");                                                         \
-        register int32_t f __asm__("r9");                                                         \
-        register int32_t g __asm__("r10");                                                        \
-        register int32_t h __asm__("r11");                                                        \
-        pooled                                                                                    \
-        if (biased) {                                                                             \
-          SPK_LOAD_HIGH_(bias + n);                                                               \
-          a = (int32_t)((uint32_t)e + ((uint32_t)a << shift));                                    \
-          b = (int32_t)((uint32_t)f + ((uint32_t)b << shift));                                    \
-          c = (int32_t)((uint32_t)g + ((uint32_t)c << shift));                                    \
-          d = (int32_t)((uint32_t)h + ((uint32_t)d << shift));                                    \
-        } else {                                                                                  \
-          a = (int32_t)((uint32_t)a << shift);                                                    \
-          b = (int32_t)((uint32_t)b << shift);                                                    \
-          c = (int32_t)((uint32_t)c << shift);                                                    \
-          d = (int32_t)((uint32_t)d << shift);                                                    \
-        }                                                                                         \
-        SPK_LOAD_HIGH_(membrane);                                                                 \
-        if (factor < 0) {                                                                         \
-          a += e;                                                                                 \
-          b += f;                                                                                 \
-          c += g;                                                                                 \
-          d += h;                                                                                 \
-        }                                                                                         \
-        SPK_ADD_UPPER_(a, e, factor);                                                             \
-        SPK_ADD_UPPER_(b, f, factor);                                                             \
-        SPK_ADD_UPPER_(c, g, factor);                                                             \
-        SPK_ADD_UPPER_(d, h, factor);                                                             \
-        uint32_t limit;                                                                           \
-        uint32_t other;                                                                           \
-        __asm__ volatile(                                                                         \
-            "ldrd %[t], %[u], [%[thresholds]]\n\t"                                                \
-            SPK_RESET_("r8", "r4", "%[t]")                                                        \
-            SPK_RESET_("r9", "r5", "%[u]")                                                        \
-            "ldrd r8, r9, [%[thresholds], #8]\n\t"                                                \
-            SPK_RESET_("r10", "r6", "r8")                                                         \
-            SPK_RESET_("r11", "r7", "r9")                                                         \
-            "cmp r4, %[t]\n\t"                                                                    \
-            "ittt le\n\t"                                                                         \
-            "cmple r5, %[u]\n\t"                                                                  \
-            "cmple r6, r8\n\t"                                                                    \
-            "cmple r7, r9\n\t"                                                                    \
-            "ble 1f\n\t"                                                                          \
-            "vmov r10, %[membranes]\n\t"                                                          \
-            "sub r11, %[membrane], r10\n\t"                                                       \
-            "lsr r11, r11, #2\n\t"                                                                \
-            "vmov r10, %[fired]\n\t"                                                              \
-            SPK_APPEND_("r4", "%[t]")                                                             \
-            SPK_APPEND_("r5", "%[u]")                                                             \
-            SPK_APPEND_("r6", "r8")                                                               \
-            SPK_APPEND_("r7", "r9")                                                               \
-            "vmov %[fired], r10\n"                                                                \
-            "1:\n\t"                                                                              \
-            "stmia.w %[membrane]!, {r4-r7}"                                                       \
-            : [membrane] "+&r"(membrane), [fired] "+&t"(fired), [t] "=&r"(limit),                 \
-              [u] "=&r"(other), "+&r"(a), "+&r"(b), "+&r"(c), "+&r"(d), "+&r"(e), "+&r"(f),       \
-              "+&r"(g), "+&r"(h)                                                                  \
-            : [thresholds] "r"(threshold + n), [membranes] "t"(membranes)                         \
-            : "cc", "memory");                                                                    \
-      }                                                                                           \
-      current += (pool_width - 1) * length;                                                       \
-      if (leaky->threshold.per_position != 0) threshold += length;                                \
-      if (leaky->bias.per_position != 0) bias += length;                                          \
-    }                                                                                             \
-    return fired;                                                                                 \
+SPK_KERNEL spk_index *NAME(const spk_leaky_i32 *leaky, const TYPE *current, int32_t *membranes,
+                           uint32_t first, uint32_t length, uint32_t positions,
+                           uint32_t pool_height, uint32_t pool_width, spk_index *spikes) {
+  const size_t row = (size_t)leaky->in_width * length;
+  const uint32_t shift = leaky->shift;
+  const int32_t decay = leaky->decay.values[0];
+  const int32_t factor = (int32_t)((uint32_t)decay << 17);
+  const bool biased = leaky->bias.values != NULL;
+  const int32_t *threshold = leaky->threshold.values;
+  const int32_t *bias = leaky->bias.values;
+  if (leaky->threshold.per_position != 0) threshold += first;
+  if (leaky->bias.per_position != 0) bias += first;
+  int32_t *membrane = membranes + first;
+  register spk_index *fired __asm__("s0") = spikes;
+  for (; positions != 0; positions--) {
+    for (uint32_t n = 0; n != length; n += 4) {
+      register int32_t a __asm__("r4");
+      register int32_t b __asm__("r5");
+      register int32_t c __asm__("r6");
+      register int32_t d __asm__("r7");
+      register int32_t e __asm__("r8");
+      register int32_t f __asm__("r9");
+      register int32_t g __asm__("r10");
+      register int32_t h __asm__("r11");
+      POOLED
+      if (biased) {
+        SPK_LOAD_HIGH_(bias + n);
+        a = (int32_t)((uint32_t)e + ((uint32_t)a << shift));
+        b = (int32_t)((uint32_t)f + ((uint32_t)b << shift));
+        c = (int32_t)((uint32_t)g + ((uint32_t)c << shift));
+        d = (int32_t)((uint32_t)h + ((uint32_t)d << shift));
+      } else {
+        a = (int32_t)((uint32_t)a << shift);
+        b = (int32_t)((uint32_t)b << shift);
+        c = (int32_t)((uint32_t)c << shift);
+        d = (int32_t)((uint32_t)d << shift);
+      }
+      SPK_LOAD_HIGH_(membrane);
+      if (factor < 0) {
+        a += e;
+        b += f;
+        c += g;
+        d += h;
+      }
+      SPK_ADD_UPPER_(a, e, factor);
+      SPK_ADD_UPPER_(b, f, factor);
+      SPK_ADD_UPPER_(c, g, factor);
+      SPK_ADD_UPPER_(d, h, factor);
+      uint32_t limit;
+      uint32_t other;
+      __asm__ volatile(
+          "ldrd %[t], %[u], [%[thresholds]]\n\t"
+          SPK_RESET_("r8", "r4", "%[t]")
+          SPK_RESET_("r9", "r5", "%[u]")
+          "ldrd r8, r9, [%[thresholds], #8]\n\t"
+          SPK_RESET_("r10", "r6", "r8")
+          SPK_RESET_("r11", "r7", "r9")
+          "cmp r4, %[t]\n\t"
+          "ittt le\n\t"
+          "cmple r5, %[u]\n\t"
+          "cmple r6, r8\n\t"
+          "cmple r7, r9\n\t"
+          "ble 1f\n\t"
+          "vmov r10, %[membranes]\n\t"
+          "sub r11, %[membrane], r10\n\t"
+          "lsr r11, r11, #2\n\t"
+          "vmov r10, %[fired]\n\t"
+          SPK_APPEND_("r4", "%[t]")
+          SPK_APPEND_("r5", "%[u]")
+          SPK_APPEND_("r6", "r8")
+          SPK_APPEND_("r7", "r9")
+          "vmov %[fired], r10\n"
+          "1:\n\t"
+          "stmia.w %[membrane]!, {r4-r7}"
+          : [membrane] "+&r"(membrane), [fired] "+&t"(fired), [t] "=&r"(limit),
+            [u] "=&r"(other), "+&r"(a), "+&r"(b), "+&r"(c), "+&r"(d), "+&r"(e), "+&r"(f),
+            "+&r"(g), "+&r"(h)
+          : [thresholds] "r"(threshold + n), [membranes] "t"(membranes)
+          : "cc", "memory");
+    }
+    current += (pool_width - 1) * length;
+    if (leaky->threshold.per_position != 0) threshold += length;
+    if (leaky->bias.per_position != 0) bias += length;
   }
-SPK_LEAKY_FOURS_OF_(spk_leaky_fours_i32_i32, int32_t, SPK_POOLED_I32_)
-SPK_LEAKY_FOURS_OF_(spk_leaky_fours_i16_i32, int16_t, SPK_POOLED_I16_)
-#undef SPK_LEAKY_FOURS_OF_
+  return fired;
+}
+//@ end
 
 // Two membranes of `was`, one step later, without currents.
 #define SPK_DECAYED_PAIR_(is, was, factor, half)                                                  \
@@ -297,22 +296,93 @@ SPK_KERNEL spk_index *spk_leaky_fours_i16_i16(const spk_leaky_i16 *leaky, const 
 
 // clang-format on
 
-#define SPK_LEAKY(name) name##_i16_i16
-#define SPK_LEAKY_CURRENT int16_t
-#define SPK_LEAKY_MEMBRANE int16_t
-#define SPK_LEAKY_NUMBER(name) name##_i16
-#include "spk_leaky_int_fours.inc"
+//@ template CUR  MEM  CURRENT  MEMBRANE
+//@          i16  i16  int16_t  int16_t
+//@          i16  i32  int16_t  int32_t
+//@          i32  i32  int32_t  int32_t
+// The largest current in the pooling window whose first value is `current[0]`.
+SPK_KERNEL CURRENT spk_leaky_pooled_CUR_MEM(
+    const spk_leaky_MEM * leaky, const CURRENT *restrict current) {
+  CURRENT largest = current[0];
+  for (uint32_t y = 0; y < leaky->pool_height; y++) {
+    for (uint32_t x = 0; x < leaky->pool_width; x++) {
+      const CURRENT value = current[((size_t)y * leaky->in_width + x) * leaky->channels];
+      largest = value > largest ? value : largest;
+    }
+  }
+  return largest;
+}
 
-#define SPK_LEAKY(name) name##_i16_i32
-#define SPK_LEAKY_CURRENT int16_t
-#define SPK_LEAKY_MEMBRANE int32_t
-#define SPK_LEAKY_NUMBER(name) name##_i32
-#include "spk_leaky_int_fours.inc"
+// Updates `positions` neighbouring positions from `position` on, one neuron after the other.
+// Returns the end of the list of spikes.
+SPK_KERNEL spk_index *spk_leaky_each_CUR_MEM(const spk_leaky_MEM * leaky,
+                                                const CURRENT *current,
+                                                MEMBRANE *membrane, uint32_t position,
+                                                uint32_t positions, spk_index *spikes) {
+  const uint32_t channels = leaky->channels;
+  for (; positions != 0; positions--, position++) {
+    const uint32_t first = position * channels;
+    const spk_param_i16 decay = spk_param_from_i16(leaky->decay, position, 0);
+    const spk_param_MEM threshold =
+        spk_param_from_MEM(leaky->threshold, position, 0);
+    const spk_param_MEM bias =
+        spk_param_from_MEM(leaky->bias, position, 0);
+    for (uint32_t c = 0; c < channels; c++) {
+      bool spiked;
+      membrane[first + c] = spk_leaky_update_MEM(
+          membrane[first + c],
+          (uint32_t)spk_leaky_pooled_CUR_MEM(leaky, current + c) << leaky->shift,
+          decay.values[(size_t)c * decay.per_channel],
+          threshold.values[(size_t)c * threshold.per_channel],
+          bias.values == NULL ? (MEMBRANE)0 : bias.values[(size_t)c * bias.per_channel],
+          leaky->reset, leaky->reset_delay, &spiked);
+      if (spiked) *spikes++ = (spk_index)(first + c);
+    }
+    current += (size_t)leaky->pool_width * channels;
+  }
+  return spikes;
+}
 
-#define SPK_LEAKY(name) name##_i32_i32
-#define SPK_LEAKY_CURRENT int32_t
-#define SPK_LEAKY_MEMBRANE int32_t
-#define SPK_LEAKY_NUMBER(name) name##_i32
-#include "spk_leaky_int_fours.inc"
+// Updates the neurons of `rows` rows of the layer from row `y` on: their `membrane` (of the layer's
+// [height][width][channels]) from `current` [rows * pool_height][in_width][channels]. Appends the
+// positions of those that spiked to `spikes`, which has room for every neuron and holds `count`, and
+// returns the new count.
+SPK_KERNEL uint32_t spk_leaky_rows_CUR_MEM(const spk_leaky_MEM * leaky, uint32_t y,
+                                              uint32_t rows, const CURRENT *current,
+                                              MEMBRANE *membrane, spk_index *spikes,
+                                              uint32_t count) {
+  const uint32_t channels = leaky->channels;
+  const bool pooled = leaky->pool_height * leaky->pool_width != 1;
+  const bool fours = leaky->reset == SPK_RESET_SUBTRACT && leaky->reset_delay &&
+                     leaky->decay.per_channel + leaky->decay.per_position == 0 &&
+                     leaky->threshold.per_channel == 1 &&
+                     (leaky->bias.values == NULL || leaky->bias.per_channel == 1) &&
+                     channels % 4 == 0;
+  // Without pooling all rows are one as far as this is concerned.
+  const uint32_t height = pooled ? rows : 1;
+  const uint32_t width = pooled ? leaky->width : rows * leaky->width;
+  const size_t step = (size_t)leaky->pool_height * leaky->in_width * channels;
+  uint32_t position = y * leaky->width;
+  spk_index *end = spikes + count;
+  for (uint32_t row = 0; row < height; row++, current += step, position += width) {
+    if (fours) {
+      end = spk_leaky_fours_CUR_MEM(leaky, current, membrane, position * channels, channels,
+                                       width, leaky->pool_height, leaky->pool_width, end);
+    } else {
+      end = spk_leaky_each_CUR_MEM(leaky, current, membrane, position, width, end);
+    }
+  }
+  return (uint32_t)(end - spikes);
+}
+
+// All of the layer in one go: `current` is [rows >= height * pool_height][in_width][channels].
+// Writes the positions of those that spiked to `spikes` and returns their number.
+SPK_KERNEL uint32_t spk_leaky_step_CUR_MEM(const spk_leaky_MEM * leaky,
+                                              const CURRENT *restrict current,
+                                              MEMBRANE *restrict membrane,
+                                              spk_index *restrict spikes) {
+  return spk_leaky_rows_CUR_MEM(leaky, 0, leaky->height, current, membrane, spikes, 0);
+}
+//@ end
 
 #endif  // SPK_LEAKY_INT_CORTEX_M7_H_

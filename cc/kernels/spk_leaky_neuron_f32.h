@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "spk_lanes.h"
+#include "spk_kernel.h"
 #include "spk_reset.h"
 
 // A parameter of the neurons: the value for channel c at position p stands at

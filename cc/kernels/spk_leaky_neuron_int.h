@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "spk_lanes.h"
 #include "spk_reset.h"
 
 // A parameter of the neurons: the value for channel c at position p stands at
@@ -24,25 +23,25 @@ typedef struct spk_param_i32 {
   uint32_t per_channel;
 } spk_param_i32;
 
+//@ template NAME           PARAM
+//@          spk_leaky_i16  spk_param_i16
+//@          spk_leaky_i32  spk_param_i32
 // Leaky neurons with membranes in the type of `param`.
-#define SPK_LEAKY_OF_(name, param)                                                            \
-  typedef struct name {                                                                       \
-    spk_param_i16 decay; /* of the membrane in one time step, 0 to 32767, in parts of 2^15 */ \
-    param threshold;     /* of any sign */                                                    \
-    param bias;          /* values NULL when all are 0 */                                     \
-    uint32_t shift;      /* a current counts 2^shift units of the membrane */                 \
-    uint32_t height;     /* of the layer's own map; 1 for a fully connected layer */          \
-    uint32_t width;                                                                           \
-    uint32_t channels;                                                                        \
-    uint32_t pool_height; /* max pooling window = its stride; 1 where there is none */        \
-    uint32_t pool_width;                                                                      \
-    uint32_t in_width; /* of the map that is pooled */                                        \
-    spk_reset reset;                                                                          \
-    bool reset_delay; /* true: a spike resets the membrane one step later */                  \
-  } name;
-SPK_LEAKY_OF_(spk_leaky_i16, spk_param_i16)
-SPK_LEAKY_OF_(spk_leaky_i32, spk_param_i32)
-#undef SPK_LEAKY_OF_
+typedef struct NAME {
+  spk_param_i16 decay; /* of the membrane in one time step, 0 to 32767, in parts of 2^15 */
+  PARAM threshold;     /* of any sign */
+  PARAM bias;          /* values NULL when all are 0 */
+  uint32_t shift;      /* a current counts 2^shift units of the membrane */
+  uint32_t height;     /* of the layer's own map; 1 for a fully connected layer */
+  uint32_t width;
+  uint32_t channels;
+  uint32_t pool_height; /* max pooling window = its stride; 1 where there is none */
+  uint32_t pool_width;
+  uint32_t in_width; /* of the map that is pooled */
+  spk_reset reset;
+  bool reset_delay; /* true: a spike resets the membrane one step later */
+} NAME;
+//@ end
 
 // (membrane * decay + 2^14) >> 15: what a time step leaves of a membrane, rounded to nearest,
 // halves up. The second is in parts that stay in int32, for vectors; |membrane| < 2^30.
@@ -53,6 +52,9 @@ SPK_KERNEL int32_t spk_leaky_decay_i32(int32_t membrane, int16_t decay) {
   return (membrane >> 15) * decay + (((membrane & 0x7fff) * decay + 0x4000) >> 15);
 }
 
+//@ template NUM  TYPE
+//@          i16  int16_t
+//@          i32  int32_t
 // spk_leaky_update_SUFFIX(membrane, current, decay, threshold, bias, reset, reset_delay, spiked):
 // one neuron, one time step. Returns the new membrane and whether it spiked; `current` is in units
 // of the membrane.
@@ -68,59 +70,49 @@ SPK_KERNEL int32_t spk_leaky_decay_i32(int32_t membrane, int16_t decay) {
 //
 // Every membrane, also the one before the undoing, is known to fit. What is added up on the way to
 // it may wrap around, so it is unsigned; choices are masks, of which compilers make vectors.
-#define SPK_LEAKY_UPDATE_(suffix, type)                                                       \
-  SPK_KERNEL type spk_leaky_update_##suffix(type membrane, uint32_t current, int16_t decay,   \
-                                            type threshold, type bias, spk_reset reset,       \
-                                            bool reset_delay, bool *spiked) {                 \
-    const bool above = membrane > threshold;                                                  \
-    const uint32_t kept = reset == SPK_RESET_ZERO ? (uint32_t)above - 1u : ~0u;               \
-    const uint32_t taken = reset == SPK_RESET_SUBTRACT ? 0u - (uint32_t)above : 0u;           \
-    const type decayed = spk_leaky_decay_##suffix((type)((uint32_t)membrane & kept), decay);  \
-    const type next =                                                                         \
-        (type)((uint32_t)decayed + current + (uint32_t)bias - ((uint32_t)threshold & taken)); \
-    const bool spike = next > threshold;                                                      \
-    *spiked = spike;                                                                          \
-    if (reset_delay || reset == SPK_RESET_NONE) return next;                                  \
-    const uint32_t undone = (uint32_t)(reset == SPK_RESET_SUBTRACT ? threshold : next);       \
-    const uint32_t spent = undone & (0u - (uint32_t)spike);                                   \
-    return (type)((uint32_t)next - spent + (undone & (0u - (uint32_t)above)));                \
-  }
-SPK_LEAKY_UPDATE_(i16, int16_t)
-SPK_LEAKY_UPDATE_(i32, int32_t)
-#undef SPK_LEAKY_UPDATE_
+SPK_KERNEL TYPE spk_leaky_update_NUM(TYPE membrane, uint32_t current, int16_t decay,
+                                          TYPE threshold, TYPE bias, spk_reset reset,
+                                          bool reset_delay, bool *spiked) {
+  const bool above = membrane > threshold;
+  const uint32_t kept = reset == SPK_RESET_ZERO ? (uint32_t)above - 1u : ~0u;
+  const uint32_t taken = reset == SPK_RESET_SUBTRACT ? 0u - (uint32_t)above : 0u;
+  const TYPE decayed = spk_leaky_decay_NUM((TYPE)((uint32_t)membrane & kept), decay);
+  const TYPE next =
+      (TYPE)((uint32_t)decayed + current + (uint32_t)bias - ((uint32_t)threshold & taken));
+  const bool spike = next > threshold;
+  *spiked = spike;
+  if (reset_delay || reset == SPK_RESET_NONE) return next;
+  const uint32_t undone = (uint32_t)(reset == SPK_RESET_SUBTRACT ? threshold : next);
+  const uint32_t spent = undone & (0u - (uint32_t)spike);
+  return (TYPE)((uint32_t)next - spent + (undone & (0u - (uint32_t)above)));
+}
+//@ end
 
-// Neurons updated at a time: as many as pay, where there are vectors, or few, to need little stack.
-#if defined(SPK_HAS_LANES)
-enum { SPK_LEAKY_INT_RUN = 512 };
-#else
-enum { SPK_LEAKY_INT_RUN = 32 };
-#endif
-
-// spk_param_laid_SUFFIX(param, channels, positions, room): a parameter that runs of neurons can
+//@ template NUM  TYPE
+//@          i16  int16_t
+//@          i32  int32_t
+// spk_param_laid_SUFFIX(param, channels, positions, scratch): a parameter that runs of neurons can
 // read over `positions` positions, from any of them on. Where its strides do not allow that, as
-// those of one value a channel, it is repeated in `room` [SPK_LEAKY_INT_RUN], at every position the
+// those of one value a channel, it is repeated in `scratch` [SPK_LEAKY_INT_RUN], at every position the
 // same.
 //
 // spk_param_from_SUFFIX(param, position, c): the same parameter, from channel c at `position` on.
-#define SPK_PARAM_LAID_(suffix, type)                                                          \
-  SPK_KERNEL spk_param_##suffix spk_param_laid_##suffix(                                       \
-      spk_param_##suffix param, uint32_t channels, uint32_t positions, type *restrict room) {  \
-    if (positions == 1 || param.per_position == channels * param.per_channel) return param;    \
-    for (uint32_t p = 0; p < positions; p++) {                                                 \
-      for (uint32_t c = 0; c < channels; c++) {                                                \
-        room[p * channels + c] = param.values[(size_t)c * param.per_channel];                  \
-      }                                                                                        \
-    }                                                                                          \
-    return (spk_param_##suffix){room, 0, 1};                                                   \
-  }                                                                                            \
-  SPK_KERNEL spk_param_##suffix spk_param_from_##suffix(spk_param_##suffix param,              \
-                                                        uint32_t position, uint32_t c) {       \
-    const size_t skip = (size_t)position * param.per_position + (size_t)c * param.per_channel; \
-    if (skip != 0) param.values += skip;                                                       \
-    return param;                                                                              \
+SPK_KERNEL spk_param_NUM spk_param_laid_NUM(
+    spk_param_NUM param, uint32_t channels, uint32_t positions, TYPE *restrict scratch) {
+  if (positions == 1 || param.per_position == channels * param.per_channel) return param;
+  for (uint32_t p = 0; p < positions; p++) {
+    for (uint32_t c = 0; c < channels; c++) {
+      scratch[p * channels + c] = param.values[(size_t)c * param.per_channel];
+    }
   }
-SPK_PARAM_LAID_(i16, int16_t)
-SPK_PARAM_LAID_(i32, int32_t)
-#undef SPK_PARAM_LAID_
+  return (spk_param_NUM){scratch, 0, 1};
+}
+SPK_KERNEL spk_param_NUM spk_param_from_NUM(spk_param_NUM param,
+                                                      uint32_t position, uint32_t c) {
+  const size_t skip = (size_t)position * param.per_position + (size_t)c * param.per_channel;
+  if (skip != 0) param.values += skip;
+  return param;
+}
+//@ end
 
 #endif  // SPK_LEAKY_NEURON_INT_H_

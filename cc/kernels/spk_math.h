@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 
 // exp(y) - 1 for -300 <= y <= 300, to 45 bits. y = n ln 2 + r with |r| < 0.35 gives
 // 2^n (exp(r) - 1) + (2^n - 1); Taylor's series of r ends where it no longer counts.

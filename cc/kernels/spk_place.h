@@ -8,18 +8,18 @@
 
 #include "spk_spikes.h"
 
+//@ template NUM  TYPE
+//@          f32  float
+//@          i16  int16_t
 // out[r * row_step + c * column_step] = values[r][c] for `rows` rows of `columns` values.
-#define SPK_PLACE_OF_(suffix, number)                                                           \
-  SPK_KERNEL void spk_place_##suffix(const number *restrict values, uint32_t rows,              \
-                                     uint32_t columns, number *restrict out, uint32_t row_step, \
-                                     uint32_t column_step) {                                    \
-    for (uint32_t r = 0; r < rows; r++, values += columns, out += row_step) {                   \
-      for (uint32_t c = 0; c < columns; c++) out[(size_t)c * column_step] = values[c];          \
-    }                                                                                           \
+SPK_KERNEL void spk_place_NUM(const TYPE *restrict values, uint32_t rows,
+                                   uint32_t columns, TYPE *restrict out, uint32_t row_step,
+                                   uint32_t column_step) {
+  for (uint32_t r = 0; r < rows; r++, values += columns, out += row_step) {
+    for (uint32_t c = 0; c < columns; c++) out[(size_t)c * column_step] = values[c];
   }
-SPK_PLACE_OF_(f32, float)
-SPK_PLACE_OF_(i16, int16_t)
-#undef SPK_PLACE_OF_
+}
+//@ end
 
 // Appends `from[i] + offset` for i in [0, length) to `spikes`, which holds `count` entries. Returns
 // the new count.

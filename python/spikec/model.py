@@ -13,20 +13,26 @@ from pathlib import Path
 
 import numpy.typing as npt
 
-from spikec.backend.c import readout as emit_readout
-from spikec.backend.c import runtime as sources
-from spikec.backend.c import source as emit_c
-from spikec.backend.c import tables as emit_tables
+from spikec.backend.c import runtime
+from spikec.backend.c.form import LEVELS, Form
+from spikec.backend.c.names import check_name, describe_network
+from spikec.backend.c.operations import lower_call
+from spikec.backend.c.source import emit
+from spikec.backend.c.tables import tables_of
+from spikec.backend.c.target import Target, this_machine
 from spikec.errors import SpikecError
 from spikec.ir import network as ir
+from spikec.ir.operations import Plan
 from spikec.ir.soundness import LARGEST_INPUT
 from spikec.passes import choose
 from spikec.passes.crop import crop
 from spikec.passes.fold import fold
-from spikec.passes.lower import Plan, plan
+from spikec.passes.lower import plan
 from spikec.passes.quantize import quantize
 from spikec.semantics import readout as readouts
 from spikec.targets import host
+from spikec.targets.cmake import CMAKE
+from spikec.targets.readme import keep_networks, write_readme
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ class Model:
                 the network, ``input_max`` is out of range or beyond what the network declares, or
                 ``readout``, ``early_exit`` or ``steps`` do not fit the network or one another.
         """
-        emit_c.check_name(name)
+        check_name(name)
         planned = cls._planned(network, numbers, kernels, calibration, input_max)
         if readout is not None:
             chosen = readouts.choose(planned.network, readout, early_exit, steps)
@@ -138,35 +144,58 @@ class Model:
         """The network as it is compiled: batch norms folded, maps cropped."""
         return self.plan.network
 
-    def files(self) -> dict[str, str]:
-        """The generated C and the headers it includes, by file name; complete in itself."""
-        own = self._generated()
-        apart = (*sources.DRIVER, *sources.FRONT_END)
-        found = sources.with_includes(own | {name: sources.read(name) for name in apart})
-        units = " ".join(file for file in found if file.endswith(".c"))
-        found["CMakeLists.txt"] = _CMAKE.format(name=self.name, units=units)
-        return found
+    def files(self, target: Target = "generic") -> dict[str, str]:
+        """The C for a target and what goes with it, by file name: all that ``write`` writes."""
+        form = Form(target)
+        report = self.report(target)
+        return {
+            **emit(self.plan, self.name, self.readout, form),
+            "README.md": write_readme(
+                self.name,
+                report.network,
+                form.describe(),
+                report.table_bytes,
+                report.state_bytes,
+                self.readout is not None,
+            ),
+            "CMakeLists.txt": CMAKE,
+        }
 
-    def _generated(self) -> dict[str, str]:
-        """What is this network's own of the files."""
-        own = emit_c.emit(self.plan, self.name)
-        if self.readout is not None:
-            own |= emit_readout.emit(self.plan, self.name, self.readout)
-        return own
+    def driven_files(self, target: Target) -> dict[str, str]:
+        """C that drivers of any network can run and observe, by file name, without the drivers.
 
-    def write(self, out: str | os.PathLike[str], generated_only: bool = False) -> None:
-        """Writes every file into the folder ``out``, made if need be; all of them or none.
+        For "x86-64" it has the higher levels too, each in a file of its own.
+        """
+        form = LEVELS if target == "x86-64" else Form(target, driven=True)
+        return emit(self.plan, self.name, self.readout, form)
 
-        ``generated_only`` leaves out what is the same for every network.
+    def host_files(self) -> dict[str, str]:
+        """C that this machine's drivers run, and the drivers, by file name; complete in itself."""
+        form = Form(this_machine(), driven=True)
+        driver = {file: runtime.read(file) for file in runtime.DRIVER}
+        return runtime.with_includes(emit(self.plan, self.name, self.readout, form) | driver)
+
+    def write(
+        self, out: str | os.PathLike[str], target: Target = "generic", driven: bool = False
+    ) -> None:
+        """Writes NAME.h, NAME.c, README.md and CMakeLists.txt into the folder ``out``, or nothing.
+
+        The folder is made if need be; it can hold other networks. ``target`` is the CPU whose
+        instructions the C may use; by default it is plain C for any. ``driven`` writes what
+        ``driven_files`` gives instead.
 
         Raises:
             SpikecError: the folder cannot be made or written.
         """
         folder = Path(out)
-        files = self._generated() if generated_only else self.files()
+        files = self.driven_files(target) if driven else self.files(target)
         written: list[Path] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if "README.md" in files and (folder / "README.md").is_file():
+                names = {self.name, *(path.stem for path in folder.glob("*.h"))}
+                before = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
+                files["README.md"] = keep_networks(files["README.md"], before, names)
             for name in files:
                 if (folder / name).is_dir():
                     raise IsADirectoryError(errno.EISDIR, f"{name} is a folder")
@@ -188,15 +217,15 @@ class Model:
             ) from error
 
     def build(self, flags: tuple[str, ...] = ()) -> host.Host:
-        """Compiles the same files with this machine's C compiler and loads them.
+        """Compiles the network, with an observer, for this machine and loads it.
 
-        ``flags`` are added to the compiler's command line. The compiler is ``$CC``, or else
-        ``cc``, ``gcc`` or ``clang``.
+        ``flags`` are added to the C compiler's command line. It is ``$CC``, or else ``cc``, ``gcc``
+        or ``clang``.
 
         Raises:
             SpikecError: there is no C compiler, or it fails.
         """
-        return host.build(self.plan, self.name, self.files(), flags, self.readout)
+        return host.build(self.plan, self.name, self.host_files(), flags, self.readout)
 
     def load(self, library: str | os.PathLike[str]) -> host.Host:
         """Loads a shared library that was built from the same files elsewhere, by Bazel say.
@@ -206,10 +235,11 @@ class Model:
         """
         return host.Host(self.plan, self.name, Path(library), self.readout)
 
-    def report(self) -> Report:
-        """What the network costs: flash, RAM, work by layer."""
-        tables = emit_tables.tables(self.plan)
-        work = {item.layer: item for item in emit_c.work(self.plan)}
+    def report(self, target: Target = "generic") -> Report:
+        """What the network costs, written for ``target``: flash, RAM, work by layer."""
+        calls = {part: lower_call(part, target) for part in self.plan.parts}
+        tables = tables_of(calls.values())
+        work = {part.layers[-1].name: call for part, call in calls.items() if part.layers}
         kernels = {layer: str(choice) for layer, choice in self.plan.choices.items()}
         layers = tuple(
             LayerReport(
@@ -224,9 +254,9 @@ class Model:
         )
         return Report(
             self.name,
-            emit_c.describe(self.network),
+            describe_network(self.network),
             sum(table.bytes for table in tables),
-            self.plan.state_bytes,
+            Form(target).lay_out(self.plan).state_bytes,
             layers,
         )
 
@@ -267,19 +297,3 @@ def _kernels(
         )
     recordings = [host.checked_frames(network, frames) for frames in calibration]
     return choose.calibrate(network, [network.input.to_memory(frames) for frames in recordings])
-
-
-_CMAKE = """\
-# SPDX-License-Identifier: Apache-2.0
-# Builds the network as a static library. Set your toolchain; nothing else is needed.
-cmake_minimum_required(VERSION 3.13)
-project(spikec_{name} C)
-add_library(spikec_{name} STATIC
-  {units})
-target_include_directories(spikec_{name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
-set_target_properties(spikec_{name} PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON)
-# Code for several levels of x86-64 in one library; see spk_level.h.
-target_compile_definitions(spikec_{name} PRIVATE SPK_USE_LEVELS)
-# Fused multiply-add would round differently from the reference.
-target_compile_options(spikec_{name} PRIVATE -O3 -ffp-contract=off)
-"""

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from spikec.backend.c.source import check_name, describe
+from spikec.backend.c.names import check_name, describe_network
+from spikec.backend.c.target import CACHE_LINES, this_machine
 from spikec.cli import options as verbs
 from spikec.errors import SpikecError
 from spikec.frontends import nir as import_nir
@@ -143,9 +144,12 @@ def _parser() -> argparse.ArgumentParser:
         f"or else {_DEFAULT_STEPS}",
     )  # fmt: skip
     compile_.add_argument(
-        "--generated-only", action="store_true",
-        help="leave out the headers that are the same for every network",
+        "--target", choices=("host", *CACHE_LINES), default="generic",
+        help="the CPU whose instructions the C may use; the default is plain C for any, host the "
+        "one at hand",
     )  # fmt: skip
+    # For drivers that run any network, as Bazel's rules do: with an observer and a handle.
+    compile_.add_argument("--driven", action="store_true", help=argparse.SUPPRESS)
     compile_.add_argument("--quiet", action="store_true", help="print nothing when all is well")
     verbs.add_input_max(compile_)
     verbs.add_readout(compile_, "--steps")
@@ -429,7 +433,8 @@ def _compile(options: argparse.Namespace) -> int:
         options.readout, options.early_exit, limit,
     )  # fmt: skip
     report.check_budget(model, budget.Budget(options.max_flash, options.max_ram))
-    model.write(options.out, generated_only=options.generated_only)
+    target = this_machine() if options.target == "host" else options.target
+    model.write(options.out, target=target, driven=options.driven)
     if not options.quiet:
         print(model.report())
         print(f"written to {options.out}")
@@ -557,7 +562,7 @@ def _save(options: argparse.Namespace) -> int:
     saved = network_file.Saved(network, _steps(options.net, own_steps))
     size = network_file.write(options.out, saved)
     if not options.quiet:
-        print(f"{describe(network)}\nwritten to {options.out}, {size:,} bytes")
+        print(f"{describe_network(network)}\nwritten to {options.out}, {size:,} bytes")
     return 0
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from spikec.backend.c import source as emit_c
+from spikec.backend.c.names import describe_network
 from spikec.errors import SpikecError
 from spikec.ir import network as ir
 from spikec.measure.profile import fan_out
@@ -227,7 +227,7 @@ def evaluate(
     low, high = wilson(right, total)
     spiking, weighted = model.network.spiking, _weighted(model.network)
     return Evaluation(
-        network=emit_c.describe(model.network),
+        network=describe_network(model.network),
         numbers=model.network.numbers,
         steps=steps,
         right=right,

@@ -19,13 +19,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from spikec.backend.c import runtime as sources
-from spikec.backend.c import source as emit_c
+from spikec.backend.c import runtime
+from spikec.backend.c.names import describe_network
 from spikec.errors import SpikecError
 from spikec.ir import network as ir
+from spikec.ir.operations import ActiveInputs, Expand, Plan, SpikeList
 from spikec.ir.taps import spans
 from spikec.model import Model
-from spikec.passes import lower as planning
 from spikec.semantics import reference
 from spikec.targets import host
 from spikec.targets.cortex_m7 import drive_build as firmware_build
@@ -172,29 +172,23 @@ def fan_out(layer: ir.Conv2d | ir.Linear, before: ir.Shape) -> npt.NDArray[np.in
     return np.multiply.outer(rows, cols) * (layer.shape.channels // layer.groups)
 
 
-def work(planned: planning.Plan, frames: ir.Floats) -> tuple[Work, ...]:
+def work(planned: Plan, frames: ir.Floats) -> tuple[Work, ...]:
     """What every operation of a plan has to do with ``frames [T, *axes]``, in snnTorch's order."""
     network = planned.network
     values = reference.run(network, network.input.to_memory(frames)).values
     found = []
     for operation in planned.operations:
-        layers: list[ir.Layer] = []
-        for part in planning.parts_of(operation):
-            match part:
-                case planning.Fire(layer=leaky, pool=pool):
-                    layers += [leaky] if pool is None else [pool, leaky]
-                case planning.Expand(writes=dense):
-                    source = dense.name.removeprefix("dense_")
-                case _:
-                    layers.append(part.layer)
-        if layers:
+        layers = operation.layers
+        if isinstance(operation, Expand):
+            source = operation.writes.name.removeprefix("dense_")
+        else:
             source = layers[0].inputs[0]
         active = (values[source] != 0).sum(axis=-1, dtype=np.int64)  # [T, y, x]
         reads = getattr(operation, "reads", None)
-        spiked = isinstance(getattr(operation, "writes", None), planning.Spikes)
+        spiked = isinstance(getattr(operation, "writes", None), SpikeList)
         last = layers[-1] if layers else None
         synaptic, worst = np.zeros(len(frames), np.int64), 0
-        counted = isinstance(reads, planning.Active | planning.Spikes)
+        counted = isinstance(reads, ActiveInputs | SpikeList)
         if layers and isinstance(layers[0], ir.Conv2d | ir.Linear):
             before = network.shape_of(source)
             fan = fan_out(layers[0], before)
@@ -264,7 +258,7 @@ def profile(model: Model, recordings: Sequence[npt.NDArray[np.float32]], target:
             )
         )
     return Profile(
-        network=emit_c.describe(network),
+        network=describe_network(network),
         target=target,
         unit="us" if target == "host" else "instructions",
         recordings=len(checked),
@@ -300,13 +294,14 @@ def _on_host(
     model: Model, recordings: Sequence[host.Active]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
     """Microseconds of steps ``[T]`` and of their operations ``[T, marks]``; the clock's own ns."""
-    files = {**model.files(), **{name: sources.read(name) for name in sources.CLOCK}}
+    files = {**model.host_files(), **{name: runtime.read(name) for name in runtime.CLOCK}}
     loaded = host.build(model.plan, model.name, files)
-    library = loaded._library
+    library, network = loaded._library, loaded._model
+    assert network is not None, "built with its handle"
     library.spk_clock_cost.restype = ctypes.c_uint64
     cost = int(library.spk_clock_cost())
     marks = len(model.plan.operations) + 2
-    state = np.empty(model.plan.state_bytes // 8 + 16, np.uint64)
+    state = np.empty(model.plan.state_bytes // 8 + 32, np.uint64)
     start = -state.ctypes.data % 64
     outputs = np.empty(model.network.output.shape.size, np.uint8)
     steps, parts = [], []
@@ -316,7 +311,7 @@ def _on_host(
         laps = np.empty((_ROUNDS, count, marks), np.uint64)
         for row, lap in zip(plain, laps, strict=True):
             status = library.spk_clock_drive(
-                ctypes.byref(loaded._model),
+                ctypes.byref(network),
                 ctypes.c_void_p(state.ctypes.data + start),
                 recording.entries.ctypes.data_as(ctypes.c_void_p),
                 recording.offsets.ctypes.data_as(ctypes.c_void_p),
@@ -343,7 +338,7 @@ def _on_cortex_m7(
     qemu = firmware_build.emulator()
     gcc = firmware_build.compiler()
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
-        elf = firmware_build.build(model.name, model.files(), Path(folder), gcc)
+        elf = firmware_build.build(model.name, model.driven_files("cortex-m7"), Path(folder), gcc)
         size = sizes(elf, model.name)
         *measured, ones = firmware_trace.measure(qemu, elf, recordings, model.network.input.size)
     return (

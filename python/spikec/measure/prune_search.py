@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from spikec.backend.c import source as emit_c
+from spikec.backend.c.names import describe_network
 from spikec.errors import SpikecError
 from spikec.files import write_whole
 from spikec.ir import network as ir
@@ -187,7 +187,7 @@ def run(options: argparse.Namespace, network: ir.Network, own_steps: int | None)
         write_whole(options.json, (json.dumps(report, indent=2) + "\n").encode(), "report")
     for line in [*text, *summary(chosen.removed), *_trims(chosen.trimmed), *exact.notes]:
         print(line)
-    print(f"{emit_c.describe(chosen.network)}, inputs 0 to {most}")
+    print(f"{describe_network(chosen.network)}, inputs 0 to {most}")
     print(f"written to {options.out}, {size:,} bytes")
     return 0
 

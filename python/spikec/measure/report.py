@@ -14,9 +14,9 @@ from pathlib import Path
 
 from spikec.errors import SpikecError
 from spikec.ir import network as ir
+from spikec.ir.operations import Plan
 from spikec.measure.evaluate import Activity
 from spikec.model import Model
-from spikec.passes.lower import Plan
 from spikec.targets.budget import Budget
 from spikec.targets.cortex_m7 import drive_build as firmware_build
 from spikec.targets.cortex_m7 import elf_size as size_report
@@ -201,7 +201,7 @@ def _linked(model: Model) -> tuple[size_report.NetworkSize | None, str]:
     except SpikecError as error:
         return None, str(error)
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
-        elf = firmware_build.build(model.name, model.files(), Path(folder), gcc)
+        elf = firmware_build.build(model.name, model.driven_files("cortex-m7"), Path(folder), gcc)
         return size_report.network_size(elf, model.name), ""
 
 

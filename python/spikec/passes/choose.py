@@ -20,14 +20,15 @@ import numpy as np
 
 from spikec.errors import SpikecError
 from spikec.ir import network as ir
+from spikec.ir.operations import Choice
 from spikec.ir.taps import Field, fields, spans, tap_step
 from spikec.semantics import reference
 
 Layer: TypeAlias = ir.Conv2d | ir.Linear
 Terms: TypeAlias = Mapping[str, float]
-Reads: TypeAlias = Literal["list", "collected list", "array"]
+Reads: TypeAlias = Literal["list", "gathered list", "array"]
 """What a layer reads: a list of spikes or events that its event-driven kernel scatters, one that
-it collects output by output, or an array."""
+it gathers output by output, or an array."""
 
 BLOCK = 8
 """Output channels that the dense kernel sums at a time; the last ones are 4, 2 and 1."""
@@ -42,15 +43,15 @@ COSTS: dict[str, float] = {
     "bias: position, 16 channels": 11.35,
     "bias: position, 8 channels": 1.54,
     "bias: position, many channels": 22.71,
-    "collect: four channels of a summand": 4.9,
-    "collect: four channels of an output": 2.81,
-    "collect: layer": 242.81,
-    "collect: output": 64.4,
-    "collect: position": 5.82,
-    "collect: row of a column": 0.0,
-    "collect: spike": 1.75,
-    "collect: spike of a column": 0.0,
-    "collect: summand": 7.38,
+    "gather: four channels of a summand": 4.9,
+    "gather: four channels of an output": 2.81,
+    "gather: layer": 242.81,
+    "gather: output": 64.4,
+    "gather: position": 5.82,
+    "gather: row of a column": 0.0,
+    "gather: spike": 1.75,
+    "gather: spike of a column": 0.0,
+    "gather: summand": 7.38,
     "dense: bias": 1.82,
     "dense: instruction of the inner loop": 1.0,
     "dense: kernel row": 13.84,
@@ -59,33 +60,22 @@ COSTS: dict[str, float] = {
     "dense: row of two": 8.86,
     "dense: tile of one": 0.0,
     "dense: tile of two": 27.68,
-    "event: eight weights": 13.32,
-    "event: four weights": 11.1,
-    "event: input, convolution": 50.13,
-    "event: input, linear": 1.14,
-    "event: layer, convolution": 38.13,
-    "event: layer, linear": 11.18,
-    "event: one weight": 9.04,
-    "event: one weight of a tap": 1.55,
-    "event: row cut short": 1.33,
-    "event: row of taps": 6.12,
-    "event: tap": 6.16,
-    "event: value looked at": 6.92,
+    "scatter: eight weights": 13.32,
+    "scatter: four weights": 11.1,
+    "scatter: input, convolution": 50.13,
+    "scatter: input, linear": 1.14,
+    "scatter: layer, convolution": 38.13,
+    "scatter: layer, linear": 11.18,
+    "scatter: one weight": 9.04,
+    "scatter: one weight of a tap": 1.55,
+    "scatter: row cut short": 1.33,
+    "scatter: row of taps": 6.12,
+    "scatter: tap": 6.16,
+    "scatter: value looked at": 6.92,
     "expand: active input": 6.44,
     "expand: four inputs": 6.96,
 }
 """Instructions of a Cortex-M7 each count below takes."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Choice:
-    """The kernel of a layer, and why in a few words."""
-
-    dense: bool
-    why: str
-
-    def __str__(self) -> str:
-        return f"{'dense' if self.dense else 'event-driven'} ({self.why})"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +131,7 @@ def calibrate(network: ir.Network, recordings: Sequence[ir.Floats]) -> Kernels:
 
 
 def crossover(layer: Layer, before: ir.Shape, reads: Reads) -> float | None:
-    """The share of active inputs, evenly spread, from which on the dense kernel is cheaper.
+    """The share of active inputs, evenly scatter, from which on the dense kernel is cheaper.
 
     None: it never is.
     """
@@ -164,33 +154,33 @@ def instructions(terms: Terms) -> float:
 
 def event_terms(layer: Layer, before: ir.Shape, active: ir.Floats, reads: Reads) -> Terms:
     """What the event-driven kernel does in a step with ``active [H, W]`` inputs not zero."""
-    if reads == "collected list":
+    if reads == "gathered list":
         assert isinstance(layer, ir.Conv2d), "a linear layer scatters"
-        return _collect_terms(layer, before, active)
+        return _gather_terms(layer, before, active)
     inputs = float(active.sum())
     terms = _bias_terms(layer)
     if reads == "array":
-        terms["event: value looked at"] = float(before.size)
+        terms["scatter: value looked at"] = float(before.size)
     if isinstance(layer, ir.Linear):
-        terms["event: layer, linear"] = 1.0
-        terms["event: input, linear"] = inputs
+        terms["scatter: layer, linear"] = 1.0
+        terms["scatter: input, linear"] = inputs
         return terms | _runs(layer.shape.channels, inputs)
     group_out = layer.shape.channels // layer.groups
     kernel_width = layer.weight.shape[1]
     whole_row = tap_step(layer.stride[1], layer.dilation[1]) == 1 and layer.groups == 1
     rows, cols = spans(layer, 0, before.height), spans(layer, 1, before.width)
     tap_rows = np.array([span.taps for span in rows], np.float64) @ active  # [W]
-    terms["event: layer, convolution"] = 1.0
-    terms["event: input, convolution"] = inputs
-    terms["event: row of taps"] = float(tap_rows.sum())
+    terms["scatter: layer, convolution"] = 1.0
+    terms["scatter: input, convolution"] = inputs
+    terms["scatter: row of taps"] = float(tap_rows.sum())
     for span, count in zip(cols, tap_rows.tolist(), strict=True):
         if whole_row:
             if span.taps != kernel_width:
-                terms["event: row cut short"] = terms.get("event: row cut short", 0.0) + count
+                terms["scatter: row cut short"] = terms.get("scatter: row cut short", 0.0) + count
             found = _runs(span.taps * group_out, count)
         else:
             found = _runs(group_out, count * span.taps, " of a tap")
-            terms["event: tap"] = terms.get("event: tap", 0.0) + count * span.taps
+            terms["scatter: tap"] = terms.get("scatter: tap", 0.0) + count * span.taps
         for name, more in found.items():
             terms[name] = terms.get(name, 0.0) + more
     return terms
@@ -199,13 +189,13 @@ def event_terms(layer: Layer, before: ir.Shape, active: ir.Floats, reads: Reads)
 def _runs(length: int, count: float, kind: str = "") -> dict[str, float]:
     """``count`` runs of weights of one length; ``kind`` tells runs apart whose ends differ."""
     return {
-        "event: eight weights": count * (length // 8),
-        "event: four weights": count * (length % 8 // 4),
-        f"event: one weight{kind}": count * (length % 4),
+        "scatter: eight weights": count * (length // 8),
+        "scatter: four weights": count * (length % 8 // 4),
+        f"scatter: one weight{kind}": count * (length % 4),
     }
 
 
-def _collect_terms(conv: ir.Conv2d, before: ir.Shape, active: ir.Floats) -> dict[str, float]:
+def _gather_terms(conv: ir.Conv2d, before: ir.Shape, active: ir.Floats) -> dict[str, float]:
     outputs = float(conv.shape.height * conv.shape.width)
     row_taps, column_taps = (
         np.array([span.taps for span in spans(conv, axis, size)], np.float64)
@@ -213,15 +203,15 @@ def _collect_terms(conv: ir.Conv2d, before: ir.Shape, active: ir.Floats) -> dict
     )
     summands = float(row_taps @ active @ column_taps)
     return {
-        "collect: layer": 1.0,
-        "collect: spike": float(active.sum()),
-        "collect: position": float(before.height * before.width),
-        "collect: row of a column": float(before.height * conv.shape.width),
-        "collect: spike of a column": float((active @ column_taps).sum()),
-        "collect: output": outputs,
-        "collect: four channels of an output": outputs * (conv.shape.channels // 4),
-        "collect: summand": summands,
-        "collect: four channels of a summand": summands * (conv.shape.channels // 4),
+        "gather: layer": 1.0,
+        "gather: spike": float(active.sum()),
+        "gather: position": float(before.height * before.width),
+        "gather: row of a column": float(before.height * conv.shape.width),
+        "gather: spike of a column": float((active @ column_taps).sum()),
+        "gather: output": outputs,
+        "gather: four channels of an output": outputs * (conv.shape.channels // 4),
+        "gather: summand": summands,
+        "gather: four channels of a summand": summands * (conv.shape.channels // 4),
     }
 
 
@@ -246,7 +236,7 @@ def dense_terms(layer: Layer, before: ir.Shape, active: float, reads: Reads) -> 
     def add(name: str, count: float) -> None:
         terms[name] = terms.get(name, 0.0) + count
 
-    gathered = Gathered.of(layer, before)
+    gathered = DenseWindows.of(layer, before)
     whole = range(*gathered.whole)
     cut = [field for x, field in enumerate(gathered.cols) if x not in whole]
     tiles = [(1, field.taps) for field in cut] + [(1, gathered.kernel[1])] * (len(whole) % 2)
@@ -283,7 +273,7 @@ def blocks(channels: int) -> list[int]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Gathered:
+class DenseWindows:
     """A Conv2d or a Linear as the dense kernel sees it: a convolution, of one position or more.
 
     ``weight`` is ``[ky, kx, ic, oc]``; ``rows`` and ``cols`` are the receptive fields of every
@@ -301,7 +291,7 @@ class Gathered:
     whole: tuple[int, int]
 
     @classmethod
-    def of(cls, layer: Layer, before: ir.Shape) -> Gathered:
+    def of(cls, layer: Layer, before: ir.Shape) -> DenseWindows:
         """The layer that reads ``before``."""
         if isinstance(layer, ir.Linear):
             inputs, outputs = layer.weight.shape

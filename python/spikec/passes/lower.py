@@ -1,303 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chooses a kernel for every layer and a place in memory for every buffer."""
+"""Lowers a network to the operations of a time step, and plans where their buffers lie."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from typing import Literal, TypeAlias, assert_never
+from typing import assert_never
 
 import numpy as np
 
 from spikec.ir import network as ir
-from spikec.ir.taps import tap_step
+from spikec.ir.operations import (
+    SIZES,
+    ActiveInputs,
+    Buffer,
+    Choice,
+    CType,
+    DenseArray,
+    DenseSum,
+    Expand,
+    Fire,
+    Gather,
+    Join,
+    Number,
+    Operation,
+    Part,
+    Place,
+    Plan,
+    PoolDense,
+    PoolSpikes,
+    Scale,
+    Scatter,
+    SpikeList,
+    Update,
+    Value,
+)
 from spikec.passes import choose
+from spikec.passes.bands import join_bands
+from spikec.passes.memory import find_lifetimes, share_memory
 from spikec.semantics import bounds
-
-Number: TypeAlias = Literal["float", "int16_t", "int32_t"]
-"""What currents, membranes and dense values are made of."""
-CType: TypeAlias = Number | Literal["uint8_t", "uint16_t", "uint32_t"]
-SIZES: dict[CType, int] = {
-    "float": 4, "int16_t": 2, "int32_t": 4, "uint8_t": 1, "uint16_t": 2, "uint32_t": 4,
-}  # fmt: skip
-ALIGNMENTS: dict[CType, int] = SIZES | {"int16_t": 4}
-"""Kernels read and write two int16 at a time."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Buffer:
-    """An array in the state struct."""
-
-    name: str
-    ctype: CType
-    length: int
-    note: str
-
-    @property
-    def bytes(self) -> int:
-        """Its size."""
-        return SIZES[self.ctype] * self.length
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Active:
-    """A value that is the caller's list of active inputs."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Spikes:
-    """A value that is a list of positions; each spike is 1. ``count`` is a C variable.
-
-    It is also in ``kept`` if the next time step reads the list.
-    """
-
-    buffer: Buffer
-    count: str
-    kept: Buffer | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Dense:
-    """A value that is an array in memory order."""
-
-    buffer: Buffer
-
-
-Value: TypeAlias = Active | Spikes | Dense
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Spread:
-    """Conv2d or Linear: every active value of ``reads`` adds its weights to ``writes``."""
-
-    layer: ir.Conv2d | ir.Linear
-    before: ir.Shape
-    reads: Value
-    writes: Buffer
-    choice: choose.Choice
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Collect:
-    """Conv2d: every output adds up the weights of the spikes in its receptive field."""
-
-    layer: ir.Conv2d
-    before: ir.Shape
-    reads: Spikes
-    room: Buffer
-    writes: Buffer
-    choice: choose.Choice
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Gather:
-    """Conv2d or Linear: every output sums over all that it reaches, zeros included."""
-
-    layer: ir.Conv2d | ir.Linear
-    before: ir.Shape
-    reads: Buffer
-    writes: Buffer
-    choice: choose.Choice
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fire:
-    """Leaky, reading its current through ``pool`` when that is fused; writes spikes.
-
-    ``index`` counts the spiking layers from 0.
-    """
-
-    layer: ir.Leaky | ir.IntegerLeaky
-    index: int
-    pool: ir.MaxPool2d | None
-    in_width: int
-    reads: Buffer
-    membrane: Buffer
-    writes: Spikes
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Update:
-    """Cells, each reading one array an input; writes spikes, values or just its ``states``.
-
-    ``index`` counts the spiking layers from 0; None of cells without a state.
-    """
-
-    layer: ir.Cell
-    index: int | None
-    reads: tuple[Buffer, ...]
-    states: tuple[Buffer, ...]
-    writes: Spikes | Dense
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class PoolSpikes:
-    """Max pooling of spikes into spikes, by way of a byte ``map`` of the input."""
-
-    layer: ir.MaxPool2d
-    before: ir.Shape
-    reads: Spikes
-    map: Buffer
-    writes: Spikes
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class PoolDense:
-    """Max or average pooling of dense values."""
-
-    layer: ir.MaxPool2d | ir.AvgPool2d
-    before: ir.Shape
-    reads: Buffer
-    writes: Buffer
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Scale:
-    """An affine layer, in place; ``step`` counts the time steps where each has its own."""
-
-    layer: ir.Affine | ir.AffineTT
-    buffer: Buffer
-    step: Buffer | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Place:
-    """Copies ``reads``, rows of ``columns`` values, to where they belong in ``writes``.
-
-    Value ``[row][column]`` goes to ``first + row * row_step + column * column_step``.
-    """
-
-    layer: ir.Layer
-    reads: Buffer
-    writes: Buffer
-    columns: int
-    first: int
-    row_step: int
-    column_step: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Join:
-    """Concatenates lists of spikes; the positions of each are moved by its ``offset``."""
-
-    layer: ir.Concat
-    reads: tuple[Spikes, ...]
-    offsets: tuple[int, ...]
-    writes: Spikes
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Expand:
-    """A list becomes dense values; ``fired`` is the layer whose spikes they are, if any."""
-
-    reads: Active | Spikes
-    writes: Buffer
-    fired: ir.Spiking | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Band:
-    """A Spread and the Fire that reads it, ``rows`` rows of neurons at a time.
-
-    ``spread.writes`` has room for what these rows read.
-    """
-
-    spread: Spread
-    fire: Fire
-    rows: int
-
-    @property
-    def reads(self) -> Value:
-        """What the Spread reads."""
-        return self.spread.reads
-
-    @property
-    def writes(self) -> Spikes:
-        """What the Fire writes."""
-        return self.fire.writes
-
-
-Part: TypeAlias = (
-    Spread | Collect | Gather | Fire | Update | PoolSpikes | PoolDense | Scale | Expand | Place
-    | Join
-)  # fmt: skip
-Operation: TypeAlias = Part | Band
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
-    """What a step does, in order, and where everything lies.
-
-    ``membranes``, and other states of neurons, persist between steps, and so does what is
-    ``handed_on`` to the next one. Each of ``slots`` is memory shared by scratch buffers that are
-    never alive together. ``output`` is what the last layer hands on; None: it never spikes.
-    """
-
-    network: ir.Network
-    operations: tuple[Operation, ...]
-    membranes: tuple[Buffer, ...]
-    handed_on: tuple[Buffer, ...]
-    slots: tuple[tuple[Buffer, ...], ...]
-    output: Spikes | Dense | None
-    index: CType
-    step: Buffer | None
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        """The operations, bands taken apart."""
-        return tuple(part for operation in self.operations for part in parts_of(operation))
-
-    @property
-    def choices(self) -> dict[str, choose.Choice]:
-        """The kernel of every convolution and linear layer, by the layer's name."""
-        return {
-            operation.layer.name: operation.choice
-            for operation in self.parts
-            if isinstance(operation, Spread | Collect | Gather)
-        }
-
-    @property
-    def persistent(self) -> tuple[Buffer, ...]:
-        """What persists between steps: a reset makes it 0."""
-        step = () if self.step is None else (self.step,)
-        return (*self.membranes, *self.handed_on, *step)
-
-    @property
-    def members(self) -> tuple[tuple[tuple[Buffer, ...], int], ...]:
-        """The members of the state struct: buffers that share one place, and bytes of fill after.
-
-        What has a kilobyte or more comes first and starts a cache line, if the state does: vectors
-        that straddle two lines cost twice.
-        """
-        places = [*((buffer,) for buffer in self.persistent), *self.slots]
-        large = [place for place in places if _size(place) >= _LARGE]
-        small = [place for place in places if _size(place) < _LARGE]
-        return tuple([(place, -_size(place) % _LINE) for place in large] + [(p, 0) for p in small])
-
-    @property
-    def state_bytes(self) -> int:
-        """``sizeof`` of the state struct."""
-        offset = 0
-        for place, fill in self.members:
-            offset = _up(offset, _alignment(place)) + _size(place) + fill
-        return _up(offset, max(_alignment(place) for place, _ in self.members))
-
-
-_LINE = 64
-_LARGE = 1024
-
-
-def _size(place: tuple[Buffer, ...]) -> int:
-    """``sizeof`` of a union of buffers; of one buffer alone what it takes, fill included."""
-    return _up(max(buffer.bytes for buffer in place), _alignment(place) if len(place) > 1 else 1)
-
-
-def _alignment(place: tuple[Buffer, ...]) -> int:
-    return max(ALIGNMENTS[buffer.ctype] for buffer in place)
-
-
-def _up(value: int, align: int) -> int:
-    return math.ceil(value / align) * align
 
 
 def plan(network: ir.Network, kernels: choose.Kernels = choose.AUTO) -> Plan:
@@ -306,11 +46,11 @@ def plan(network: ir.Network, kernels: choose.Kernels = choose.AUTO) -> Plan:
     for layer in network.layers:
         builder.add(layer)
     value = builder.values[network.output.name]
-    assert not isinstance(value, Active), "the importer refuses networks without neurons"
+    assert not isinstance(value, ActiveInputs), "the importer refuses networks without neurons"
     readout = network.readout
     silent = isinstance(readout, ir.Cell) and readout.fires is None
     output = None if silent else value
-    operations = _input_first(_in_bands(network, builder.operations))
+    operations = _input_first(join_bands(network, builder.operations))
     membranes = tuple(
         buffer
         for part in builder.operations
@@ -318,29 +58,26 @@ def plan(network: ir.Network, kernels: choose.Kernels = choose.AUTO) -> Plan:
         for buffer in ((part.membrane,) if isinstance(part, Fire) else part.states)
     )
     handed_on = tuple(builder.handed_on)
-    scratch = _liveness(operations, output, {buffer.name for buffer in (*membranes, *handed_on)})
+    scratch = find_lifetimes(
+        operations, output, {buffer.name for buffer in (*membranes, *handed_on)}
+    )
     return Plan(
         network,
         operations,
         membranes,
         handed_on,
-        _share(scratch),
+        share_memory(scratch),
         output,
         builder.index,
         builder.step,
     )
 
 
-def parts_of(operation: Operation) -> tuple[Part, ...]:
-    """The operations of a band, or the one that it is."""
-    return (operation.spread, operation.fire) if isinstance(operation, Band) else (operation,)
-
-
-def reads_of(operation: Spread | Collect) -> choose.Reads:
+def reads_of(operation: Scatter | Gather) -> choose.Reads:
     """How an event-driven layer reads its input."""
-    if isinstance(operation, Collect):
-        return "collected list"
-    return "array" if isinstance(operation.reads, Dense) else "list"
+    if isinstance(operation, Gather):
+        return "gathered list"
+    return "array" if isinstance(operation.reads, DenseArray) else "list"
 
 
 def crossovers(network: ir.Network) -> dict[str, float | None]:
@@ -353,7 +90,7 @@ def crossovers(network: ir.Network) -> dict[str, float | None]:
             operation.layer, operation.before, reads_of(operation)
         )
         for operation in plan(network, choose.Kernels("event")).parts
-        if isinstance(operation, Spread | Collect)
+        if isinstance(operation, Scatter | Gather)
     }
 
 
@@ -364,7 +101,7 @@ class _Builder:
         self.network = network
         self.kernels = kernels
         self.operations: list[Part] = []
-        self.values: dict[str, Value] = {ir.INPUT: Active()}
+        self.values: dict[str, Value] = {ir.INPUT: ActiveInputs()}
         self.numbers = _numbers(network)
         self.fired: dict[str, ir.Spiking] = {}  # value name -> the layer whose spikes it is
         self.pooled: dict[str, ir.MaxPool2d] = {}  # values still to be max pooled by their reader
@@ -373,7 +110,7 @@ class _Builder:
         self.handed_on: list[Buffer] = []
         self.step: Buffer | None = None  # counts time steps, where a layer needs that
         self.looped: dict[
-            str, Spikes | Dense
+            str, SpikeList | DenseArray
         ] = {}  # what the next time step reads, by the layer's name
         sizes = [network.input.size, *(layer.shape.size for layer in network.layers)]
         self.index: CType = "uint16_t" if max(sizes) <= 1 << 16 else "uint32_t"
@@ -394,41 +131,41 @@ class _Builder:
             case ir.Previous():
                 neurons = self._neurons_of(layer)
                 last = self.looped[neurons.name]
-                if isinstance(last, Spikes):
+                if isinstance(last, SpikeList):
                     assert last.kept is not None, "_hand_on says so"
-                    last = Spikes(last.buffer, f"s->{last.kept.name}[0]")
+                    last = SpikeList(last.buffer, f"s->{last.kept.name}[0]")
                     self.fired[layer.name] = neurons
                 self.values[layer.name] = last
             case ir.Conv2d() | ir.Linear():
                 current = self._array("current", layer)
                 value = self._units(source)
                 reads: choose.Reads = "list"
-                if isinstance(value, Dense):
+                if isinstance(value, DenseArray):
                     reads = "array"
-                elif isinstance(value, Spikes) and _collects(layer, before, self.index):
-                    reads = "collected list"
+                elif isinstance(value, SpikeList) and _gathers(layer, before, self.index):
+                    reads = "gathered list"
                 if layer.weight.dtype == np.int8:
-                    choice = choose.Choice(False, "the one kernel of int8")
+                    choice = Choice(False, "the one kernel of int8")
                 else:
                     choice = self.kernels.choose(layer, before, reads)
                 if choice.dense:
                     dense = self._dense(source)
-                    self.operations.append(Gather(layer, before, dense, current, choice))
-                elif reads == "collected list":
-                    assert isinstance(layer, ir.Conv2d), "_collects says so"
-                    assert isinstance(value, Spikes), "only those are collected"
-                    room = self._room(layer, before)
-                    self.operations.append(Collect(layer, before, value, room, current, choice))
+                    self.operations.append(DenseSum(layer, before, dense, current, choice))
+                elif reads == "gathered list":
+                    assert isinstance(layer, ir.Conv2d), "_gathers says so"
+                    assert isinstance(value, SpikeList), "only those are collected"
+                    scratch = self._scratch(layer, before)
+                    self.operations.append(Gather(layer, before, value, scratch, current, choice))
                 else:
-                    self.operations.append(Spread(layer, before, value, current, choice))
-                self.values[layer.name] = Dense(current)
+                    self.operations.append(Scatter(layer, before, value, current, choice))
+                self.values[layer.name] = DenseArray(current)
             case ir.MaxPool2d():
                 self._max_pool(layer, before)
             case ir.AvgPool2d():
                 dense = self._dense(source)
                 pooled = self._array("pooled", layer)
                 self.operations.append(PoolDense(layer, before, dense, pooled))
-                self.values[layer.name] = Dense(pooled)
+                self.values[layer.name] = DenseArray(pooled)
             case ir.Affine() | ir.AffineTT():
                 dense = self._dense(source)
                 if not self._is_sole_reader(layer):
@@ -441,7 +178,7 @@ class _Builder:
                     step = self.step or Buffer(f"steps_{layer.name}", "uint32_t", 1, note)
                     self.step = step
                 self.operations.append(Scale(layer, dense, step))
-                self.values[layer.name] = Dense(dense)
+                self.values[layer.name] = DenseArray(dense)
             case ir.Leaky() | ir.IntegerLeaky():
                 pool = self.pooled.get(source)
                 if pool is not None:
@@ -483,7 +220,7 @@ class _Builder:
         if layer.name in self.looped:
             return
         value = self._handed_on_by(layer)
-        if isinstance(value, Spikes):
+        if isinstance(value, SpikeList):
             buffer = dataclasses.replace(value.buffer, note=f"{value.buffer.note}; read next, too")
             note = f"how many spikes_{layer.name} there are"
             kept = Buffer(f"count_{layer.name}", "uint32_t", 1, note)
@@ -493,14 +230,14 @@ class _Builder:
             self.handed_on.append(value.buffer)
         self.looped[layer.name] = value
 
-    def _handed_on_by(self, layer: ir.Spiking) -> Spikes | Dense:
-        """Spikes, or values: where these are a state, that state's own array."""
+    def _handed_on_by(self, layer: ir.Spiking) -> SpikeList | DenseArray:
+        """SpikeList, or values: where these are a state, that state's own array."""
         if not isinstance(layer, ir.Cell) or layer.fires is not None:
             return self._spikes(layer)
         for state, buffer in zip(layer.states, self._states(layer), strict=True):
             if state.next == layer.value and buffer.ctype == self.numbers[layer.name]:
-                return Dense(buffer)
-        return Dense(self._array("value", layer))
+                return DenseArray(buffer)
+        return DenseArray(self._array("value", layer))
 
     def _states(self, layer: ir.Spiking) -> tuple[Buffer, ...]:
         if not isinstance(layer, ir.Cell):
@@ -553,14 +290,14 @@ class _Builder:
             dense = features
         positions = shape.height * shape.width
         self.operations.append(Place(layer, dense, made, positions, 0, 1, shape.channels))
-        self.values[layer.name] = Dense(made)
+        self.values[layer.name] = DenseArray(made)
 
     def _concat(self, layer: ir.Concat) -> None:
         shapes = [self.network.shape_of(name) for name in layer.inputs]
         sizes = [s.size if layer.shape.flat else s.channels for s in shapes]
         firsts = tuple(sum(sizes[:at]) for at in range(len(sizes)))
         units = [self._units(name) for name in layer.inputs]
-        lists = tuple(value for value in units if isinstance(value, Spikes))
+        lists = tuple(value for value in units if isinstance(value, SpikeList))
         in_line = layer.shape.height * layer.shape.width == 1 and all(
             1 in (shape.height * shape.width, shape.channels) for shape in shapes
         )
@@ -578,12 +315,12 @@ class _Builder:
             else:
                 step = layer.shape.channels
                 self.operations.append(Place(layer, dense, made, shape.channels, first, step, 1))
-        self.values[layer.name] = Dense(made)
+        self.values[layer.name] = DenseArray(made)
 
     def _max_pool(self, layer: ir.MaxPool2d, before: ir.Shape) -> None:
         source = layer.inputs[0]
         value = self._units(source)
-        if isinstance(value, Spikes):
+        if isinstance(value, SpikeList):
             marks = Buffer(
                 f"map_{layer.name}",
                 "uint8_t",
@@ -599,24 +336,24 @@ class _Builder:
         readers = self.network.readers(layer.name)
         fuses = len(readers) == 1 and isinstance(readers[0], ir.Leaky | ir.IntegerLeaky)
         if fuses and _tiles(layer):
-            self.values[layer.name] = Dense(dense)
+            self.values[layer.name] = DenseArray(dense)
             self.pooled[layer.name] = layer
             return
         pooled = self._array("pooled", layer)
         self.operations.append(PoolDense(layer, before, dense, pooled))
-        self.values[layer.name] = Dense(pooled)
+        self.values[layer.name] = DenseArray(pooled)
 
     def _units(self, source: str) -> Value:
         """The value as it is, unless it is spikes that are not all of size 1: those made dense."""
         fired = self.fired.get(source)
         if fired is not None and not fired.unit_spikes:
-            return Dense(self._dense(source))
+            return DenseArray(self._dense(source))
         return self.values[source]
 
     def _dense(self, source: str) -> Buffer:
         """The value as an array, expanding a list where it is one."""
         value = self.values[source]
-        if isinstance(value, Dense):
+        if isinstance(value, DenseArray):
             return value.buffer
         if value not in self.expanded:
             length = self.network.shape_of(source).size
@@ -626,12 +363,12 @@ class _Builder:
             self.expanded[value] = buffer
         return self.expanded[value]
 
-    def _room(self, layer: ir.Conv2d, before: ir.Shape) -> Buffer:
-        """The lists that collecting works with: see ``spk_collect_spikes_f32``."""
+    def _scratch(self, layer: ir.Conv2d, before: ir.Shape) -> Buffer:
+        """The lists that gathering works with: see ``spk_collect_spikes_f32``."""
         strip = before.height * layer.weight.shape[1] * before.channels
         length = before.height * before.width + 1 + 2 * (before.height + 1 + strip)
         note = f"where the spikes that {layer.name} reads stand"
-        return Buffer(f"room_{layer.name}", self.index, length, note)
+        return Buffer(f"scratch_{layer.name}", self.index, length, note)
 
     def _array(self, what: str, layer: ir.Layer) -> Buffer:
         axes = f"[{layer.shape.height}][{layer.shape.width}][{layer.shape.channels}]"
@@ -640,13 +377,13 @@ class _Builder:
             f"{axes} of {layer.name}",
         )  # fmt: skip
 
-    def _spikes(self, layer: ir.Layer) -> Spikes:
+    def _spikes(self, layer: ir.Layer) -> SpikeList:
         looped = self.looped.get(layer.name)
-        if isinstance(looped, Spikes):
+        if isinstance(looped, SpikeList):
             return looped
         note = f"positions in {layer.name} that spiked, rising"
         buffer = Buffer(f"spikes_{layer.name}", self.index, layer.shape.size, note)
-        return Spikes(buffer, f"count_{layer.name}")
+        return SpikeList(buffer, f"count_{layer.name}")
 
 
 _TAKEN = frozenset(("count", "dense", "membrane", "spikes", "value"))
@@ -696,12 +433,12 @@ def _numbers(network: ir.Network) -> dict[str, Number]:
     return found
 
 
-COLLECT_FROM = 128
-"""Inputs in a receptive field from which collecting beats scattering at usual rates."""
+GATHER_FROM = 128
+"""Inputs in a receptive field from which gathering beats scattering at usual rates."""
 
 
-def _collects(layer: ir.Layer, before: ir.Shape, index: CType) -> bool:
-    """Whether a layer that reads a list of spikes collects, where it would scatter otherwise."""
+def _gathers(layer: ir.Layer, before: ir.Shape, index: CType) -> bool:
+    """Whether a layer that reads a list of spikes gathers, where it would scatter otherwise."""
     if not isinstance(layer, ir.Conv2d):
         return False
     _, kernel_width, group_in, channels = layer.weight.shape
@@ -712,52 +449,7 @@ def _collects(layer: ir.Layer, before: ir.Shape, index: CType) -> bool:
         and layer.dilation == (1, 1)
         and channels % 4 == 0
         and max(strip, before.size) < 1 << (8 * SIZES[index])
-        and layer.weight[..., 0].size >= COLLECT_FROM
-    )
-
-
-BANDS_FROM = 16384
-"""Bytes of a convolution's map from which it is made band by band."""
-BAND = 12288
-"""Bytes of a band, about."""
-
-
-def _in_bands(network: ir.Network, parts: list[Part]) -> tuple[Operation, ...]:
-    """Joins convolutions and the neurons that read them where their map would be large."""
-    done: list[Operation] = []
-    for part in parts:
-        spread = done[-1] if done else None
-        if (
-            isinstance(part, Fire)
-            and isinstance(spread, Spread)
-            and isinstance(spread.layer, ir.Conv2d)
-            and not isinstance(spread.reads, Dense)
-            and spread.writes is part.reads
-            and spread.writes.bytes >= BANDS_FROM
-            and len(network.readers(spread.layer.name)) == 1
-            and tap_step(spread.layer.stride[0], spread.layer.dilation[0]) == 1
-            and not (isinstance(spread.reads, Spikes) and spread.reads.buffer is part.writes.buffer)
-        ):
-            done[-1] = _band(spread, part)
-        else:
-            done.append(part)
-    return tuple(done)
-
-
-def _band(spread: Spread, fire: Fire) -> Band:
-    height = fire.layer.shape.height
-    pool = fire.pool.kernel[0] if fire.pool is not None else 1
-    shape = spread.layer.shape
-    row = pool * shape.width * shape.channels
-    fit = max(1, BAND // (SIZES[spread.writes.ctype] * row))
-    rows = max(rows for rows in range(1, fit + 1) if height % rows == 0)  # all bands of one size
-    name = spread.layer.name
-    note = f"[{rows * pool}][{shape.width}][{shape.channels}], a band of {name}"
-    current = dataclasses.replace(spread.writes, length=rows * row, note=note)
-    return Band(
-        dataclasses.replace(spread, writes=current),
-        dataclasses.replace(fire, reads=current),
-        rows,
+        and layer.weight[..., 0].size >= GATHER_FROM
     )
 
 
@@ -767,7 +459,7 @@ def _input_first(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
 
 
 def _needs_input_only(operation: Operation) -> bool:
-    return isinstance(operation, Spread | Expand) and isinstance(operation.reads, Active)
+    return isinstance(operation, Scatter | Expand) and isinstance(operation.reads, ActiveInputs)
 
 
 def _tiles(pool: ir.MaxPool2d) -> bool:
@@ -777,68 +469,4 @@ def _tiles(pool: ir.MaxPool2d) -> bool:
         and pool.padding == (0, 0)
         and pool.dilation == (1, 1)
         and not pool.clipped
-    )
-
-
-def _touched(operation: Operation) -> tuple[Buffer, ...]:
-    """The scratch buffers an operation reads or writes."""
-
-    def of(value: Value) -> tuple[Buffer, ...]:
-        return () if isinstance(value, Active) else (value.buffer,)
-
-    match operation:
-        case Spread():
-            return (*of(operation.reads), operation.writes)
-        case Fire():
-            return (operation.reads, operation.writes.buffer)
-        case Update():
-            return (*operation.reads, *of(operation.writes))
-        case Place():
-            return (operation.reads, operation.writes)
-        case Join():
-            return (*(spikes.buffer for spikes in operation.reads), operation.writes.buffer)
-        case PoolSpikes():
-            return (operation.reads.buffer, operation.map, operation.writes.buffer)
-        case Collect():
-            return (operation.reads.buffer, operation.room, operation.writes)
-        case Band(spread=spread, fire=fire):
-            return (*of(spread.reads), spread.writes, fire.writes.buffer)
-        case PoolDense() | Gather():
-            return (operation.reads, operation.writes)
-        case Scale():
-            return (operation.buffer,)
-        case Expand():
-            return (*of(operation.reads), operation.writes)
-        case _:
-            assert_never(operation)
-
-
-def _liveness(
-    operations: tuple[Operation, ...], output: Spikes | Dense | None, persistent: set[str]
-) -> list[tuple[Buffer, int, int]]:
-    """Each scratch buffer with the first and the last operation that touches it."""
-    spans: dict[str, tuple[Buffer, int, int]] = {}
-    for at, operation in enumerate(operations):
-        for buffer in _touched(operation):
-            first = spans[buffer.name][1] if buffer.name in spans else at
-            spans[buffer.name] = (buffer, first, at)
-    if output is not None:
-        buffer, first, _ = spans[output.buffer.name]
-        spans[buffer.name] = (buffer, first, len(operations))
-    return [span for span in spans.values() if span[0].name not in persistent]
-
-
-def _share(scratch: list[tuple[Buffer, int, int]]) -> tuple[tuple[Buffer, ...], ...]:
-    """Packs buffers into slots, largest first, each into the first slot free in its time."""
-    slots: list[list[tuple[Buffer, int, int]]] = []
-    for entry in sorted(scratch, key=lambda item: (-item[0].bytes, item[1], item[0].name)):
-        _, first, last = entry
-        for slot in slots:
-            if all(last < other_first or other_last < first for _, other_first, other_last in slot):
-                slot.append(entry)
-                break
-        else:
-            slots.append([entry])
-    return tuple(
-        tuple(buffer for buffer, _, _ in sorted(slot, key=lambda item: item[1])) for slot in slots
     )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import os
 import platform
 import shlex
@@ -25,7 +26,7 @@ from spikec.semantics import reference
 from spikec.semantics.readout import Decision, Readout
 
 if TYPE_CHECKING:
-    from spikec.passes.lower import Plan
+    from spikec.ir.operations import Plan
 
 ACTIVE = np.dtype([("index", "<u4"), ("value", "<f4")])
 """One entry of a list of active inputs: C's ``spk_active``."""
@@ -34,6 +35,7 @@ Cells: TypeAlias = ir.Floats | ir.Integers
 """Membranes as C hands them over, four bytes each."""
 
 _ALIGNMENT = 64  # of the state: a line of the cache
+_CACHE_LINES = (4, 32, 64)  # what a state may have been laid out for
 
 _STATUS = (
     "no error", "a pointer is NULL", "there are more active inputs than inputs",
@@ -58,11 +60,22 @@ class _SpkModel(ctypes.Structure):
     )
 
 
-class _Room(threading.local):
+_OTHER = (
+    "{library}: was built from another network than {name!r} here: build it again from the files "
+    "that this network's model.write() gives."
+)
+
+
+def _state_sizes(plan: Plan) -> set[int]:
+    """The bytes of a state, by the cache line that its large buffers are filled up to."""
+    return {dataclasses.replace(plan, cache_line=line).state_bytes for line in _CACHE_LINES}
+
+
+class _Scratch(threading.local):
     """Memory for one run at a time, a thread's own: what is new each time is cold each time."""
 
     def __init__(self, plan: Plan) -> None:
-        self._state = np.empty(plan.state_bytes + _ALIGNMENT, np.uint8)
+        self._state = np.empty(max(_state_sizes(plan)) + 2 * _ALIGNMENT, np.uint8)
         self._active = np.empty(plan.network.input.size, ACTIVE)
         self.state_address = self._state.ctypes.data + -self._state.ctypes.data % _ALIGNMENT
         self.active_address = self._active.ctypes.data
@@ -85,38 +98,45 @@ class Host:
         try:
             # A path that is not absolute would be looked for where the system's libraries are.
             self._library = ctypes.CDLL(str(library.absolute()))
-            self._model = _SpkModel.in_dll(self._library, f"{name}_model")
-        except (OSError, ValueError) as error:
+            self._library[f"{name}_step_frame"]  # every library of the network has it
+        except (AttributeError, OSError) as error:
             raise SpikecError(
                 f"{library}: is no shared library of the network {name!r} ({error}); build "
                 "every C file that goes with it into one."
             ) from error
-        self._library.spk_drive_frames.restype = ctypes.c_int
-        self._library.spk_drive_frames.argtypes = (
-            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_size_t,
-            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,
-        )  # fmt: skip
-        self._address = ctypes.addressof(self._model)
-        self._room = _Room(plan)
+        self._scratch = _Scratch(plan)
         network = plan.network
         shape = network.output.shape
         self._sizes = _sizes(network, network.output)
         plain = bool(np.all(self._sizes == 1.0))
         self._plain = plain and shape.height == shape.width == 1  # as C gives them
+        self._model = self._driven(library)
+        if readout is not None and not hasattr(self._library, f"{name}_readout_add"):
+            raise SpikecError(_OTHER.format(library=library, name=name))
+
+    def _driven(self, library: Path) -> _SpkModel | None:
+        """The handle for drivers, if the library has one: then it is checked and can be driven.
+
+        Raises:
+            SpikecError: it is that of another network.
+        """
+        try:
+            model = _SpkModel.in_dll(self._library, f"{self._name}_model")
+            drive = self._library.spk_drive_frames
+        except (AttributeError, ValueError):
+            return None
+        drive.restype = ctypes.c_int
+        drive.argtypes = (
+            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_size_t,
+            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,
+        )  # fmt: skip
+        network = self._plan.network
         neurons = tuple(layer.shape.size for layer in network.spiking)
-        built = (
-            self._model.inputs,
-            self._model.outputs,
-            tuple(self._model.neurons[: self._model.layers]),
-            self._model.state_bytes,
-        )
-        expected = (network.input.size, network.output.shape.size, neurons, plan.state_bytes)
-        decides = readout is None or hasattr(self._library, f"{name}_readout_add")
-        if built != expected or not decides:
-            raise SpikecError(
-                f"{library}: was built from another network than {name!r} here: build it again "
-                "from the files that this network's model.write() gives."
-            )
+        built = (model.inputs, model.outputs, tuple(model.neurons[: model.layers]))
+        expected = (network.input.size, network.output.shape.size, neurons)
+        if built != expected or model.state_bytes not in _state_sizes(self._plan):
+            raise SpikecError(_OTHER.format(library=library, name=self._name))
+        return model
 
     def run(self, frames: npt.ArrayLike) -> npt.NDArray[np.generic]:
         """The output spikes ``[T, outputs]`` of a recording, in snnTorch's order.
@@ -189,18 +209,18 @@ class Host:
         outputs = network.output.shape.size
         spikes = np.empty(outputs, np.uint8)
         readout = np.empty(self._decides.state_bytes(outputs), np.uint8)
-        state, to, room = self._room.state_address, spikes.ctypes.data, readout.ctypes.data
+        state, to, votes = self._scratch.state_address, spikes.ctypes.data, readout.ctypes.data
         step = self._function("step_frame", ctypes.c_int, 3)
         add = self._function("readout_add", ctypes.c_bool, 3)
         self._function("reset", ctypes.c_int, 1)(state)
-        self._function("readout_reset", ctypes.c_int, 1)(room)
+        self._function("readout_reset", ctypes.c_int, 1)(votes)
         used = 0
         for frame in frames_in_memory:
             self._check(step(state, frame.ctypes.data, to))
             used += 1
-            if add(room, state, to):
+            if add(votes, state, to):
                 break
-        found = self._function("readout_class", ctypes.c_int32, 1)(room)
+        found = self._function("readout_class", ctypes.c_int32, 1)(votes)
         return Decision(None if found < 0 else found, used)
 
     def _function(self, what: str, result: type, arguments: int) -> Callable[..., int]:
@@ -230,18 +250,36 @@ class Host:
         membranes: Cells | None,
     ) -> None:
         """Runs the network over frames that have its shape and fills the arrays that are given."""
+        if self._model is None:
+            if layer_spikes is not None or membranes is not None:
+                raise SpikecError(
+                    f"the library of {self._name!r} was built from the files that model.write() "
+                    "gives, which show output spikes only; model.build() makes one that shows "
+                    "every layer."
+                )
+            self._run_steps(frames, spikes)
+            return
         status = self._library.spk_drive_frames(
-            self._address,
-            self._room.state_address,
+            ctypes.addressof(self._model),
+            self._scratch.state_address,
             frames.ctypes.data,
             self._plan.network.input.channels,
             len(frames),
-            self._room.active_address,
+            self._scratch.active_address,
             spikes.ctypes.data,
             None if layer_spikes is None else layer_spikes.ctypes.data,
             None if membranes is None else membranes.ctypes.data,
         )
         self._check(status)
+
+    def _run_steps(self, frames: ir.Floats, spikes: npt.NDArray[np.uint8]) -> None:
+        """Fills ``spikes`` step by step, through the functions that every network has."""
+        in_memory = np.ascontiguousarray(self._plan.network.input.to_memory(frames))
+        state = self._scratch.state_address
+        step = self._function("step_frame", ctypes.c_int, 3)
+        self._function("reset", ctypes.c_int, 1)(state)
+        for frame, out in zip(in_memory, spikes, strict=True):
+            self._check(step(state, frame.ctypes.data, out.ctypes.data))
 
     def _check(self, status: int) -> None:
         """Raises what a status of the generated C means, if it is an error."""
@@ -415,7 +453,7 @@ def build(
 def _compile(folder: Path, name: str, files: Mapping[str, str], flags: tuple[str, ...]) -> Path:
     for file, text in files.items():
         (folder / file).write_text(text, encoding="utf-8")
-    start = [*compiler(), "-std=c11", "-O3", "-ffp-contract=off", "-fPIC", *_this_machine()]
+    start = [*compiler(), "-std=c11", "-O3", "-fPIC", *_this_machine()]
     units = [file for file in files if file.endswith(".c")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # All are waited for, so that nobody writes into a folder that is being removed.

@@ -8,8 +8,8 @@ from typing import TypeAlias, assert_never
 from spikec.backend.c.tables import cell_uses, float_literal, was
 from spikec.backend.c.text import KEYWORDS, one_line, signature, wrapped
 from spikec.ir import network as ir
+from spikec.ir.operations import Buffer, Update
 from spikec.ir.program import TEMPORARY
-from spikec.passes import lower as planning
 
 _OURS = frozenset(
     "cells count fired first largest n p c k out spikes winner "
@@ -23,24 +23,7 @@ _Text: TypeAlias = tuple[str, int]
 _CHOICE, _COMPARISON, _SUM, _PRODUCT, _UNARY, _ATOM = range(6)
 
 
-def headers(layer: ir.Cell) -> set[str]:
-    """What the function includes."""
-    used = cell_uses(layer)
-    ops = {step.op for step in layer.program if step.name in used}
-    return {"spk_cell.h"} | ({"spk_math.h"} if ops & {"sigmoid", "tanh"} else set())
-
-
-def call(update: planning.Update) -> str:
-    """The line of C that updates all cells."""
-    buffers = dict.fromkeys((*update.reads, *update.states, update.writes.buffer))
-    given = ", ".join(f"s->{buffer.name}" for buffer in buffers)
-    count = ""
-    if isinstance(update.writes, planning.Spikes):
-        count = f"const uint32_t {update.writes.count} = "
-    return f"{count}{update.layer.name}_update({given});"
-
-
-def function(update: planning.Update) -> str:
+def write_function(update: Update) -> str:
     """The function that updates all cells, with its equations."""
     return _Writer(update).text()
 
@@ -48,7 +31,7 @@ def function(update: planning.Update) -> str:
 class _Writer:
     """Writes one function."""
 
-    def __init__(self, update: planning.Update) -> None:
+    def __init__(self, update: Update) -> None:
         self.update = update
         self.layer = update.layer
         layer = self.layer
@@ -105,7 +88,7 @@ class _Writer:
         """What the function calls its arrays, by the buffer's name."""
         arrays: dict[str, str] = {}
 
-        def give(buffer: planning.Buffer, name: str) -> None:
+        def give(buffer: Buffer, name: str) -> None:
             while name in self.names.values() or name in arrays.values():
                 name += "_"
             arrays.setdefault(buffer.name, name)

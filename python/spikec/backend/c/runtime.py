@@ -52,9 +52,7 @@ def read(name: str) -> str:
     Raises:
         SpikecError: this installation lacks it.
     """
-    package = Path(__file__).parents[2]
-    # Beside the package after `pip install`, at the top of the repository otherwise.
-    for root in (package / "cc", package.parents[1] / "cc"):
+    for root in _roots():
         for room in ("runtime", "kernels", "arch", "host", "firmware"):
             path = root / room / name
             if path.is_file():
@@ -62,3 +60,24 @@ def read(name: str) -> str:
     raise SpikecError(
         f"the C file {name} is missing from this installation of spikec; install it again."
     )
+
+
+def list_room(room: str) -> tuple[str, ...]:
+    """The names of the files in a folder of the project's C, sorted.
+
+    Raises:
+        SpikecError: this installation lacks the folder.
+    """
+    for root in _roots():
+        folder = root / room
+        if folder.is_dir():
+            return tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
+    raise SpikecError(
+        f"the C files of {room} are missing from this installation of spikec; install it again."
+    )
+
+
+def _roots() -> tuple[Path, Path]:
+    """Where the C is: beside the package after ``pip install``, else at the repository's top."""
+    package = Path(__file__).parents[2]
+    return package / "cc", package.parents[1] / "cc"

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Literal, assert_never
+from typing import Literal, Protocol, assert_never
 
 import numpy as np
 
+from spikec.backend.c.target import Target
 from spikec.backend.c.text import WIDTH
 from spikec.ir import network as ir
+from spikec.ir.operations import SIZES, Number
 from spikec.ir.taps import spans, tap_order
-from spikec.passes import lower as planning
-from spikec.passes.choose import BLOCK, Gathered
+from spikec.passes.choose import BLOCK, DenseWindows
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,76 +28,66 @@ class Table:
     text: str
 
 
-def tables(planned: planning.Plan) -> tuple[Table, ...]:
-    """Every constant array of the generated source, in file order."""
-    found: dict[str, Table] = {}
-    for part in planned.parts:
-        found |= {table.name: table for table in tables_of(part)}
+class HasTables(Protocol):
+    """Something that reads tables, such as an operation's ``KernelCall``."""
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables that it reads."""
+
+
+def tables_of(calls: Iterable[HasTables]) -> tuple[Table, ...]:
+    """Every constant array that calls read, each once, in file order."""
+    found = {table.name: table for call in calls for table in call.tables}
     return tuple(found.values())
 
 
-def tables_of(operation: planning.Part) -> list[Table]:
-    """The arrays that one operation reads."""
-    match operation:
-        case planning.Spread(layer=layer, before=before):
-            if isinstance(layer, ir.Conv2d):
-                return _conv_tables(layer, before)
-            return _linear_tables(layer)
-        case planning.Gather(layer=layer, before=before):
-            return _gather_tables(layer, before)
-        case planning.Collect(layer=conv):
-            return _collect_tables(conv)
-        case planning.Fire(layer=leaky):
-            return _leaky_tables(leaky)
-        case planning.Update(layer=cell):
-            return _cell_tables(cell)
-        case planning.PoolSpikes(layer=pool) | planning.PoolDense(layer=pool):
-            size = (operation.before.height, operation.before.width)
-            out = (pool.shape.height, pool.shape.width)
-            dilation = pool.dilation if isinstance(pool, ir.MaxPool2d) else (1, 1)
-            found = [
-                _extent_table(
-                    pool.name, f"{pool.name}_{('rows', 'cols')[i]}",
-                    ir.extents(out[i], size[i], pool.kernel[i], pool.stride[i], pool.padding[i],
-                               dilation[i]),
-                    f"{pool.name}: first input and taps of each output "
-                    f"{('row', 'column')[i]}, was {was(pool)}",
-                )
-                for i in (0, 1)
-            ]  # fmt: skip
-            if isinstance(pool, ir.AvgPool2d) and not _sums(operation):
-                caption = f"{pool.name}: what each window's sum is divided by, [y][x]"
-                found.append(
-                    _float_table(pool.name, f"{pool.name}_divisor", pool.divisors, caption)
-                )
-            return found
-        case planning.Scale(layer=affine):
-            scale, shift = broadcast_affine(affine)
-            axes = _axes(scale)
-            if isinstance(affine, ir.AffineTT):
-                axes = f"[step]{_axes(scale[0])}"
-            return [
-                _float_table(
-                    affine.name, f"{affine.name}_{what}", values,
-                    f"{affine.name}: {what}, {axes}, was {was(affine)}",
-                )
-                for what, values in (("scale", scale), ("shift", shift))
-            ]  # fmt: skip
-        case planning.Place() | planning.Join():
-            return []
-        case planning.Expand(fired=fired):
-            if fired is None or fired.unit_spikes:
-                return []
-            grade, shape = fired.grade, fired.shape
-            if grade.size > 1:
-                grade = np.broadcast_to(grade, (shape.height, shape.width, shape.channels))
-            caption = f"{fired.name}: size of a spike, {_axes(grade)}"
-            return [_float_table(fired.name, grade_table(fired), grade, caption)]
-        case _:
-            assert_never(operation)
+def pool_tables(pool: ir.MaxPool2d | ir.AvgPool2d, before: ir.Shape, divides: bool) -> list[Table]:
+    """What each output's window is, and, where the pooling ``divides``, by what."""
+    size, out = (before.height, before.width), (pool.shape.height, pool.shape.width)
+    dilation = pool.dilation if isinstance(pool, ir.MaxPool2d) else (1, 1)
+    found = [
+        _extent_table(
+            pool.name, f"{pool.name}_{('rows', 'cols')[i]}",
+            ir.extents(out[i], size[i], pool.kernel[i], pool.stride[i], pool.padding[i],
+                       dilation[i]),
+            f"{pool.name}: first input and taps of each output {('row', 'column')[i]}, was "
+            f"{was(pool)}",
+        )
+        for i in (0, 1)
+    ]  # fmt: skip
+    if isinstance(pool, ir.AvgPool2d) and divides:
+        caption = f"{pool.name}: what each window's sum is divided by, [y][x]"
+        found.append(_float_table(pool.name, f"{pool.name}_divisor", pool.divisors, caption))
+    return found
 
 
-def _conv_tables(conv: ir.Conv2d, before: ir.Shape) -> list[Table]:
+def affine_tables(affine: ir.Affine | ir.AffineTT) -> list[Table]:
+    """Scale and shift, of every time step where each has its own."""
+    scale, shift = broadcast_affine(affine)
+    axes = _axes(scale)
+    if isinstance(affine, ir.AffineTT):
+        axes = f"[step]{_axes(scale[0])}"
+    return [
+        _float_table(
+            affine.name, f"{affine.name}_{what}", values,
+            f"{affine.name}: {what}, {axes}, was {was(affine)}",
+        )
+        for what, values in (("scale", scale), ("shift", shift))
+    ]  # fmt: skip
+
+
+def grade_tables(fired: ir.Spiking) -> list[Table]:
+    """The sizes of a layer's spikes."""
+    grade, shape = fired.grade, fired.shape
+    if grade.size > 1:
+        grade = np.broadcast_to(grade, (shape.height, shape.width, shape.channels))
+    caption = f"{fired.name}: size of a spike, {_axes(grade)}"
+    return [_float_table(fired.name, grade_table(fired), grade, caption)]
+
+
+def scatter_conv2d_tables(conv: ir.Conv2d, before: ir.Shape, target: Target) -> list[Table]:
+    """Weights in tap order, the bias, and which outputs each input row and column reaches."""
     kernel_height, kernel_width, group_in, channels = conv.weight.shape
     group_out = channels // conv.groups
     ys = tap_order(kernel_height, conv.stride[0], conv.dilation[0])
@@ -110,7 +101,7 @@ def _conv_tables(conv: ir.Conv2d, before: ir.Shape) -> list[Table]:
         _weight_table(
             name, ordered,
             f"{name}: weight [in {conv.groups * group_in}][ky {kernel_height}]"
-            f"[kx {kernel_width}][out {group_out}], taps in tap order, was {was(conv)}",
+            f"[kx {kernel_width}][out {group_out}], taps in tap order, was {was(conv)}", target,
         ),
         *_bias_table(conv),
         *(
@@ -126,7 +117,8 @@ def _conv_tables(conv: ir.Conv2d, before: ir.Shape) -> list[Table]:
     ]  # fmt: skip
 
 
-def _collect_tables(conv: ir.Conv2d) -> list[Table]:
+def gather_tables(conv: ir.Conv2d) -> list[Table]:
+    """Weights as a gathering convolution reads them, and the bias."""
     axes = "".join(
         f"[{axis} {size}]"
         for axis, size in zip(("ky", "kx", "in", "out"), conv.weight.shape, strict=True)
@@ -140,21 +132,28 @@ def _collect_tables(conv: ir.Conv2d) -> list[Table]:
     ]  # fmt: skip
 
 
-def _linear_tables(linear: ir.Linear) -> list[Table]:
+def scatter_linear_tables(linear: ir.Linear, target: Target) -> list[Table]:
+    """Weights, a row an input, and the bias."""
     inputs, outputs = linear.weight.shape
     caption = f"{linear.name}: weight [in {inputs}][out {outputs}], was {was(linear)}"
-    return [_weight_table(linear.name, linear.weight, caption), *_bias_table(linear)]
+    return [_weight_table(linear.name, linear.weight, caption, target), *_bias_table(linear)]
 
 
-def _weight_table(layer: str, weight: ir.Weights, caption: str) -> Table:
-    """Weights ``[..., out]``, int8 ones in fours where these go into the outputs."""
+def _weight_table(
+    layer: str, weight: ir.Weights, caption: str, target: Target = "generic"
+) -> Table:
+    """Weights ``[..., out]``.
+
+    The Cortex-M7's SXTAB16 adds bytes 0 and 2 of a word to two neighbouring sums, then bytes 1 and
+    3: for it four int8 weights of neighbouring outputs stand in that order.
+    """
     name = f"{layer}_weight"
     if weight.dtype != np.int8:
         return _float_table(layer, name, weight.astype(np.float32), caption)
-    items = [str(value) for value in weight.ravel().tolist()]
-    if weight.shape[-1] % 4 == 0:
-        fours = (", ".join(items[at : at + 4]) for at in range(0, len(items), 4))
-        items = [f"SPK_FOUR({four})" for four in fours]
+    if target == "cortex-m7" and weight.shape[-1] % 4 == 0:
+        weight = weight.reshape(-1, 4)[:, [0, 2, 1, 3]]
+        caption += ", in fours as SXTAB16 reads them: 0, 2, 1, 3"
+    items = map(str, weight.ravel().tolist())
     return _integer_table(layer, "int8_t", name, weight.size, items, caption)
 
 
@@ -165,17 +164,12 @@ def _bias_table(layer: ir.Conv2d | ir.Linear) -> list[Table]:
     return [_float_table(layer.name, f"{layer.name}_bias", layer.bias, f"{layer.name}: bias [out]")]
 
 
-def _sums(pool: planning.PoolSpikes | planning.PoolDense) -> bool:
-    """Whether an average pooling is of whole numbers, which it sums."""
-    return isinstance(pool, planning.PoolDense) and pool.writes.ctype != "float"
-
-
 def grade_table(fired: ir.Spiking) -> str:
     """The name of the sizes of a layer's spikes; a cell may have a parameter ``grade``."""
     return f"{fired.name}_{'spike_size' if isinstance(fired, ir.Cell) else 'grade'}"
 
 
-def _cell_tables(cell: ir.Cell) -> list[Table]:
+def cell_tables(cell: ir.Cell) -> list[Table]:
     """The parameters of a program that are not one value, as far as it needs them."""
     found = []
     for each in cell.parameters:
@@ -206,7 +200,9 @@ def cell_uses(cell: ir.Cell, results: Iterable[str] | None = None) -> set[str]:
     return used
 
 
-def _leaky_tables(leaky: ir.Leaky | ir.IntegerLeaky) -> list[Table]:
+def leaky_tables(leaky: ir.Leaky | ir.IntegerLeaky) -> list[Table]:
+    """Decay and threshold, and in integers the bias, where there is one."""
+
     def caption(what: str, values: ir.Floats | ir.Integers) -> str:
         return f"{leaky.name}: {what}, {_axes(values)}, was {was(leaky)}"
 
@@ -217,8 +213,8 @@ def _leaky_tables(leaky: ir.Leaky | ir.IntegerLeaky) -> list[Table]:
                 for what, values in (("beta", leaky.beta), ("threshold", leaky.threshold))
             ]
         case ir.IntegerLeaky():
-            wide: planning.Number = "int32_t" if leaky.bits == 32 else "int16_t"
-            kinds: list[tuple[planning.Number, str, str, ir.Integers]] = [
+            wide: Number = "int32_t" if leaky.bits == 32 else "int16_t"
+            kinds: list[tuple[Number, str, str, ir.Integers]] = [
                 ("int16_t", "decay", "decay, of 32768", leaky.decay),
                 (wide, "threshold", "threshold", leaky.threshold),
             ]
@@ -235,13 +231,13 @@ def _leaky_tables(leaky: ir.Leaky | ir.IntegerLeaky) -> list[Table]:
             assert_never(leaky)
 
 
-def _gather_tables(layer: ir.Conv2d | ir.Linear, before: ir.Shape) -> list[Table]:
-    gathered = Gathered.of(layer, before)
-    (kernel_height, kernel_width), group_in = gathered.kernel, gathered.group_in
+def dense_tables(layer: ir.Conv2d | ir.Linear, windows: DenseWindows) -> list[Table]:
+    """Weights in blocks of outputs, the bias, and what each output row and column reads."""
+    (kernel_height, kernel_width), group_in = windows.kernel, windows.group_in
     pieces = []
     at = 0
-    for channels in gathered.groups * gathered.blocks:
-        pieces.append(gathered.weight[..., at : at + channels].ravel())
+    for channels in windows.groups * windows.blocks:
+        pieces.append(windows.weight[..., at : at + channels].ravel())
         at += channels
     name = layer.name
     return [
@@ -257,7 +253,7 @@ def _gather_tables(layer: ir.Conv2d | ir.Linear, before: ir.Shape) -> list[Table
                 [(field.first, field.tap, field.taps) for field in found],
                 f"{name}: first input, first tap, taps of each output {what}", "spk_field",
             )
-            for what, found in (("row", gathered.rows), ("col", gathered.cols))
+            for what, found in (("row", windows.rows), ("col", windows.cols))
         ),
     ]  # fmt: skip
 
@@ -312,39 +308,45 @@ def float_literals(values: ir.Floats) -> list[str]:
 
 
 def _float_table(layer: str, name: str, values: ir.Floats, caption: str) -> Table:
-    body = rows_of(float_literals(values))
     line = " SPK_ALIGNED" if values.size * 4 >= 1024 else ""
-    text = f"// {caption}\nstatic const float {name}[{values.size}]{line} = {{\n{body}\n}};\n"
-    return Table(layer, "float", name, 4 * values.size, text)
+    head = f"float {name}[{values.size}]{line}"
+    return Table(
+        layer, "float", name, 4 * values.size, _text(caption, head, float_literals(values))
+    )
 
 
 def _integer_table(
     layer: str,
-    ctype: planning.Number | Literal["int8_t"],
+    ctype: Number | Literal["int8_t"],
     name: str,
     size: int,
     items: Iterable[str],
     caption: str,
 ) -> Table:
-    """Whole numbers; SPK_ALIGNED or SPK_WORD because kernels read several at a time."""
-    width = 1 if ctype == "int8_t" else planning.SIZES[ctype]
+    """Integers; SPK_ALIGNED or SPK_WORD because kernels read several at a time."""
+    width = 1 if ctype == "int8_t" else SIZES[ctype]
     line = "SPK_ALIGNED" if size * width >= 1024 else "SPK_WORD"
-    text = f"// {caption}\nstatic const {ctype} {name}[{size}] {line} = {{\n{rows_of(items)}\n}};\n"
-    return Table(layer, ctype, name, size * width, text)
+    head = f"{ctype} {name}[{size}] {line}"
+    return Table(layer, ctype, name, size * width, _text(caption, head, items))
 
 
 def _span_table(
     layer: str, name: str, entries: Sequence[tuple[int, int, int]], caption: str, ctype: str
 ) -> Table:
-    body = rows_of(f"{{{first}, {tap}, {taps}}}" for first, tap, taps in entries)
-    text = f"// {caption}\nstatic const {ctype} {name}[{len(entries)}] = {{\n{body}\n}};\n"
+    items = (f"{{{first}, {tap}, {taps}}}" for first, tap, taps in entries)
+    text = _text(caption, f"{ctype} {name}[{len(entries)}]", items)
     return Table(layer, ctype, name, 6 * len(entries), text)
 
 
 def _extent_table(layer: str, name: str, entries: Sequence[tuple[int, int]], caption: str) -> Table:
-    body = rows_of(f"{{{first}, {taps}}}" for first, taps in entries)
-    text = f"// {caption}\nstatic const spk_extent {name}[{len(entries)}] = {{\n{body}\n}};\n"
+    items = (f"{{{first}, {taps}}}" for first, taps in entries)
+    text = _text(caption, f"spk_extent {name}[{len(entries)}]", items)
     return Table(layer, "spk_extent", name, 4 * len(entries), text)
+
+
+def _text(caption: str, head: str, items: Iterable[str]) -> str:
+    """An array in C under its caption."""
+    return f"// {caption}\nSPK_TABLE static const {head} = {{\n{rows_of(items)}\n}};\n"
 
 
 def rows_of(items: Iterable[str]) -> str:

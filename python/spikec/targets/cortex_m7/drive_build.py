@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from spikec.backend.c import runtime as sources
+from spikec.backend.c import runtime
 from spikec.errors import SpikecError
 
 COMPILER_VARIABLE = "SPIKEC_CORTEX_M7_CC"
@@ -18,7 +18,7 @@ EMULATOR_VARIABLE = "SPIKEC_CORTEX_M7_QEMU"
 
 FLAGS = (
     "-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-d16", "-mfloat-abi=hard",
-    "-std=c11", "-O2", "-DNDEBUG", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections",
+    "-std=c11", "-O2", "-DNDEBUG", "-ffunction-sections", "-fdata-sections",
 )  # fmt: skip
 """What decides the code; tests/profile_test.py holds them to cc/copts.bzl and toolchains/."""
 LINK_FLAGS = (
@@ -69,20 +69,21 @@ def build(
 ) -> Path:
     """Compiles the drive program of a network and returns its ELF, ``folder/NAME.elf``.
 
-    ``files`` are the network's C and all headers that it includes, as ``Model.files()`` gives them:
-    they define ``NAME_model`` and ``NAME_state``. ``gcc`` is the compiler's command.
+    ``files`` are the network's C, as ``Model.driven_files("cortex-m7")`` gives it: they define
+    ``NAME_model`` and ``NAME_state``. ``gcc`` is the compiler's command.
 
     Raises:
         SpikecError: there is no compiler, it fails, or the network is too large for the board.
     """
     command = list(gcc) if gcc is not None else compiler()
-    firmware = {file: sources.read(file) for file in sources.FIRMWARE}
+    own = (*runtime.FIRMWARE, *runtime.DRIVER)
+    firmware = runtime.with_includes({file: runtime.read(file) for file in own})
     for file in sorted(firmware.keys() & files.keys()):
         raise SpikecError(
             f"the network {name!r} has a file {file}, as the program that runs it has; give the "
             "network another name."
         )
-    written = {**firmware, **files}
+    written = runtime.with_includes({**firmware, **files})
     written["spk_the_target.c"] = _TARGET.format(name=name)
     for file, text in written.items():
         (folder / file).write_text(text, encoding="utf-8")

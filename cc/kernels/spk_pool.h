@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Max and average pooling of dense float32 values.
-#ifndef SPK_POOL_F32_H_
-#define SPK_POOL_F32_H_
+// Max, average and sum pooling of dense values.
+#ifndef SPK_POOL_H_
+#define SPK_POOL_H_
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "spk_compiler.h"
 #include "spk_extent.h"
 
-typedef struct spk_pool_f32 {
+typedef struct spk_pool {
   const spk_extent *rows;  // [out_height]
   const spk_extent *cols;  // [out_width]
   uint32_t in_width;
@@ -18,23 +17,27 @@ typedef struct spk_pool_f32 {
   uint32_t channels;
   uint32_t row_step;      // distance of two taps' rows; 1 unless dilated
   uint32_t col_step;      // distance of two taps' columns; 1 unless dilated
-  const float *divisors;  // [out_height][out_width], average pooling only
-} spk_pool_f32;
+  const float *divisors;  // [out_height][out_width], average pooling of float32 only
+} spk_pool;
 
+//@ template NUM  TYPE
+//@          f32  float
+//@          i16  int16_t
+//@          i32  int32_t
 // out[y][x][c] = the largest value in its window. `in` is [rows][in_width][channels].
-SPK_KERNEL void spk_maxpool_dense_f32(const spk_pool_f32 *pool, const float *restrict in,
-                                      float *restrict out) {
+SPK_KERNEL void spk_maxpool_dense_NUM(const spk_pool *pool, const TYPE *restrict in,
+                                      TYPE *restrict out) {
   for (uint32_t y = 0; y < pool->out_height; y++) {
     for (uint32_t x = 0; x < pool->out_width; x++, out += pool->channels) {
       const spk_extent rows = pool->rows[y];
       const spk_extent cols = pool->cols[x];
-      const float *corner =
+      const TYPE *corner =
           in + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
       for (uint32_t c = 0; c < pool->channels; c++) {
-        float largest = corner[c];
+        TYPE largest = corner[c];
         for (uint32_t i = 0; i < rows.taps; i++) {
           for (uint32_t j = 0; j < cols.taps; j++) {
-            const float value =
+            const TYPE value =
                 corner[((size_t)i * pool->row_step * pool->in_width + (size_t)j * pool->col_step) *
                            pool->channels +
                        c];
@@ -46,9 +49,10 @@ SPK_KERNEL void spk_maxpool_dense_f32(const spk_pool_f32 *pool, const float *res
     }
   }
 }
+//@ end
 
 // out[y][x][c] = the sum over its window, rows first, divided by the window's divisor.
-SPK_KERNEL void spk_avgpool_dense_f32(const spk_pool_f32 *pool, const float *restrict in,
+SPK_KERNEL void spk_avgpool_dense_f32(const spk_pool *pool, const float *restrict in,
                                       float *restrict out) {
   const float *divisor = pool->divisors;
   for (uint32_t y = 0; y < pool->out_height; y++) {
@@ -70,4 +74,34 @@ SPK_KERNEL void spk_avgpool_dense_f32(const spk_pool_f32 *pool, const float *res
   }
 }
 
-#endif  // SPK_POOL_F32_H_
+//@ template NUM  TYPE
+//@          i16  int16_t
+//@          i32  int32_t
+// out[y][x][c] = the sum over its window, which must be known to fit. `in` is [rows][in_width][channels].
+SPK_KERNEL void spk_sumpool_dense_NUM(const spk_pool *pool, const TYPE *restrict in,
+                                      TYPE *restrict out) {
+  for (uint32_t y = 0; y < pool->out_height; y++) {
+    for (uint32_t x = 0; x < pool->out_width; x++, out += pool->channels) {
+      const spk_extent rows = pool->rows[y];
+      const spk_extent cols = pool->cols[x];
+      const TYPE *corner =
+          in + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
+      for (uint32_t c = 0; c < pool->channels; c++) {
+        TYPE sum = 0;
+        for (uint32_t i = 0; i < rows.taps; i++) {
+          for (uint32_t j = 0; j < cols.taps; j++) {
+            const TYPE value =
+                corner[((size_t)i * pool->row_step * pool->in_width + (size_t)j * pool->col_step) *
+                           pool->channels +
+                       c];
+            sum = (TYPE)(sum + value);
+          }
+        }
+        out[c] = sum;
+      }
+    }
+  }
+}
+//@ end
+
+#endif  // SPK_POOL_H_

@@ -2,15 +2,16 @@
 // Dense 2-D convolution in float32: every output sums over its whole receptive field, zeros
 // included, at a cost that does not depend on what fires. A fully connected layer is a convolution
 // of one position.
-#ifndef SPK_GATHER_F32_H_
-#define SPK_GATHER_F32_H_
+#ifndef SPK_DENSE_H_
+#define SPK_DENSE_H_
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "spk_dot_f32.h"
+#include "spk_opaque.h"
+#include "spk_patch.h"
 #include "spk_spikes.h"
 
 // The part of one output row's (or column's) receptive field that lies inside the input: `taps`
@@ -23,7 +24,7 @@ typedef struct spk_field {
 
 // Weights are stored group by group and, in a group, block by block of SPK_DOT_CHANNELS output
 // channels, the last ones of 4, 2 and 1: each [kernel_height][kernel_width][group_in][block].
-typedef struct spk_gather_f32 {
+typedef struct spk_dense_f32 {
   const float *weight;
   const float *bias;      // [out_channels]
   const spk_field *rows;  // [out_height]
@@ -42,12 +43,12 @@ typedef struct spk_gather_f32 {
   uint32_t whole_from;  // output columns whose receptive field is whole: from here
   uint32_t whole_to;    // to before here
   uint32_t whole_step;  // distance of two neighbouring such columns' inputs: the stride
-} spk_gather_f32;
+} spk_dense_f32;
 
 // Sums for `positions` neighbouring outputs, the first of which has the field `rows`, `cols`; the
 // others' are as large. `in` is at the first channel of the group; `weight`, `bias` and `out` are
 // at the first of the block.
-SPK_KERNEL void spk_gather_tile_f32(const spk_gather_f32 *layer, spk_field rows, spk_field cols,
+SPK_KERNEL void spk_dense_tile_f32(const spk_dense_f32 *layer, spk_field rows, spk_field cols,
                                     const float *restrict in, const float *restrict weight,
                                     const float *restrict bias, float *restrict out,
                                     uint32_t positions, uint32_t channels) {
@@ -76,7 +77,7 @@ SPK_KERNEL void spk_gather_tile_f32(const spk_gather_f32 *layer, spk_field rows,
 }
 
 // Sums for a block of `channels` output channels at every position.
-SPK_KERNEL void spk_gather_block_f32(const spk_gather_f32 *layer, const float *restrict in,
+SPK_KERNEL void spk_dense_block_f32(const spk_dense_f32 *layer, const float *restrict in,
                                      const float *restrict weight, const float *restrict bias,
                                      float *restrict out, uint32_t channels) {
   for (uint32_t y = 0; y < layer->out_height; y++) {
@@ -91,13 +92,13 @@ SPK_KERNEL void spk_gather_block_f32(const spk_gather_f32 *layer, const float *r
       }
       float *to = out + ((size_t)y * layer->out_width + x) * layer->out_channels;
       if (whole >= SPK_DOT_POSITIONS) {
-        spk_gather_tile_f32(layer, rows, cols, in, weight, bias, to, SPK_DOT_POSITIONS, channels);
+        spk_dense_tile_f32(layer, rows, cols, in, weight, bias, to, SPK_DOT_POSITIONS, channels);
         x += SPK_DOT_POSITIONS;
       } else if (SPK_DOT_POSITIONS > 2 && whole >= 2) {
-        spk_gather_tile_f32(layer, rows, cols, in, weight, bias, to, 2, channels);
+        spk_dense_tile_f32(layer, rows, cols, in, weight, bias, to, 2, channels);
         x += 2;
       } else {
-        spk_gather_tile_f32(layer, rows, cols, in, weight, bias, to, 1, channels);
+        spk_dense_tile_f32(layer, rows, cols, in, weight, bias, to, 1, channels);
         x += 1;
       }
     }
@@ -106,7 +107,7 @@ SPK_KERNEL void spk_gather_block_f32(const spk_gather_f32 *layer, const float *r
 
 // out = bias + sum of value * weight, inputs in memory order. `in` is
 // [in_height][in_width][in_channels] and finite, `out` [out_height][out_width][out_channels].
-SPK_KERNEL void spk_gather_dense_f32(const spk_gather_f32 *layer, const float *restrict in,
+SPK_KERNEL void spk_dense_sum_f32(const spk_dense_f32 *layer, const float *restrict in,
                                      float *restrict out) {
   const size_t field = (size_t)layer->kernel_height * layer->kernel_width * layer->group_in;
   const uint32_t blocks = layer->group_out / SPK_DOT_CHANNELS;
@@ -115,21 +116,21 @@ SPK_KERNEL void spk_gather_dense_f32(const spk_gather_f32 *layer, const float *r
   for (uint32_t first = 0; first < layer->out_channels; first += layer->group_out) {
     uint32_t c = first;
     for (uint32_t block = 0; block < blocks; block++, c += SPK_DOT_CHANNELS) {
-      spk_gather_block_f32(layer, in, weight + c * field, bias + c, out + c, SPK_DOT_CHANNELS);
+      spk_dense_block_f32(layer, in, weight + c * field, bias + c, out + c, SPK_DOT_CHANNELS);
     }
     if (layer->group_out & 4) {
-      spk_gather_block_f32(layer, in, weight + c * field, bias + c, out + c, 4);
+      spk_dense_block_f32(layer, in, weight + c * field, bias + c, out + c, 4);
       c += 4;
     }
     if (layer->group_out & 2) {
-      spk_gather_block_f32(layer, in, weight + c * field, bias + c, out + c, 2);
+      spk_dense_block_f32(layer, in, weight + c * field, bias + c, out + c, 2);
       c += 2;
     }
     if (layer->group_out & 1) {
-      spk_gather_block_f32(layer, in, weight + c * field, bias + c, out + c, 1);
+      spk_dense_block_f32(layer, in, weight + c * field, bias + c, out + c, 1);
     }
     in += layer->group_in;
   }
 }
 
-#endif  // SPK_GATHER_F32_H_
+#endif  // SPK_DENSE_H_

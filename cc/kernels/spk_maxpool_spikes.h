@@ -1,29 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Max pooling of spikes.
-#ifndef SPK_POOL_SPIKES_H_
-#define SPK_POOL_SPIKES_H_
+// Max pooling of spikes into spikes.
+#ifndef SPK_MAXPOOL_SPIKES_H_
+#define SPK_MAXPOOL_SPIKES_H_
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "spk_extent.h"
+#include "spk_pool.h"
 #include "spk_spikes.h"
 
-typedef struct spk_pool_spikes {
-  const spk_extent *rows;  // [out_height]
-  const spk_extent *cols;  // [out_width]
-  uint32_t in_width;
-  uint32_t out_height;
-  uint32_t out_width;
-  uint32_t channels;
-  uint32_t row_step;  // distance of two taps' rows; 1 unless dilated
-  uint32_t col_step;  // distance of two taps' columns; 1 unless dilated
-} spk_pool_spikes;
-
 // Max pooling of spikes: an output spikes when any input in its window does. `map` is
-// [rows][in_width][channels] bytes of room; returns the number of spikes written to `out`.
-SPK_KERNEL uint32_t spk_maxpool_spikes(const spk_pool_spikes *pool,
+// [rows][in_width][channels] bytes of scratch; returns the number of spikes written to `out`.
+SPK_KERNEL uint32_t spk_maxpool_spikes_run(const spk_pool *pool,
                                        const spk_index *restrict spikes, uint32_t count,
                                        uint8_t *restrict map, uint32_t inputs,
                                        spk_index *restrict out) {
@@ -55,4 +44,4 @@ SPK_KERNEL uint32_t spk_maxpool_spikes(const spk_pool_spikes *pool,
   return found;
 }
 
-#endif  // SPK_POOL_SPIKES_H_
+#endif  // SPK_MAXPOOL_SPIKES_H_

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a class is decided from a network's outputs over time; NAME_readout.c puts it together.
+// How a class is decided from a network's outputs over time; NAME.c puts it together.
 #ifndef SPK_READOUT_H_
 #define SPK_READOUT_H_
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "spk_compiler.h"
+#include "spk_kernel.h"
 
 // Adds one step's `spikes`, 0 or 1 each, to `counts`, both [outputs].
 SPK_KERNEL void spk_readout_count(uint32_t *counts, const uint8_t *spikes, uint32_t outputs) {
