@@ -29,15 +29,15 @@ from benchmarks import growth
 from benchmarks.cycle_model import kinds
 from benchmarks.growth import DENSITY, Subject, frames
 from spikec.errors import SpikecError
+from spikec.ir.operations import DenseSum, Fire, Gather, Scatter
 from spikec.measure import profile
 from spikec.model import Model
-from spikec.passes.lower import Collect, Fire, Gather, Spread
 from spikec.targets import host
 from spikec.targets.cortex_m7 import drive_build as firmware_build
 from spikec.targets.cortex_m7 import qemu_trace as firmware_trace
 from spikec.targets.cortex_m7.qemu_trace import Segment
 
-Kernel: TypeAlias = Literal["scatter", "collect", "dense", "leaky"]
+Kernel: TypeAlias = Literal["scatter", "gather", "dense", "leaky"]
 
 _STEPS = 3  # the last one is traced: by then every neuron has a membrane
 _HOST_STEPS = 60
@@ -75,11 +75,11 @@ class Bound:
 def kernel_of(operation: object) -> Kernel | None:
     """What kind of loop an operation is; None for what is none of these, or two of them."""
     match operation:
-        case Spread():
+        case Scatter():
             return "scatter"
-        case Collect():
-            return "collect"
         case Gather():
+            return "gather"
+        case DenseSum():
             return "dense"
         case Fire():
             return "leaky"
@@ -114,7 +114,7 @@ def on_cortex_m7(gcc: Sequence[str], qemu: Sequence[str]) -> list[Bound]:
         recording = frames(DENSITY, _STEPS)
         active = host.active_inputs(model.network, recording)
         with tempfile.TemporaryDirectory(prefix="spikec_") as name:
-            elf = firmware_build.build(model.name, model.files(), Path(name), gcc)
+            elf = firmware_build.build(model.name, model.driven_files("cortex-m7"), Path(name), gcc)
             traced = firmware_trace.trace_step(
                 qemu, elf, active, _STEPS - 1, model.network.input.size, _TIMEOUT_S
             )
@@ -222,7 +222,7 @@ class VectorLoop:
         is_kernel = {
             "leaky": compares and multiplied > 0,
             "scatter": not compares and stores > 0 and added > 0,
-            "collect": not compares and stores == 0 and multiplied == 0 and added > 0,
+            "gather": not compares and stores == 0 and multiplied == 0 and added > 0,
             "dense": not compares and stores == 0 and multiplied > 0 and added > 0,
         }[kernel]
         if not is_kernel:
@@ -234,7 +234,7 @@ class VectorLoop:
 def _disassembled(model: Model) -> list[list[str]]:
     """The innermost loops of the network's functions, as built for this machine."""
     with tempfile.TemporaryDirectory(prefix="spikec_") as name:
-        library = host._compile(Path(name), model.name, model.files(), ())
+        library = host._compile(Path(name), model.name, model.host_files(), ())
         unit = library.with_name(f"{model.name}.o")
         text = subprocess.run(
             ["objdump", "-d", "--no-show-raw-insn", unit],

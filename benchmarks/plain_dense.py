@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spikec.backend.c import runtime as sources
+from spikec.backend.c import runtime
 from spikec.errors import SpikecError
 from spikec.ir import network as ir
 
@@ -77,8 +77,8 @@ def plain_dense(network: ir.Network) -> tuple[dict[str, str], tuple[str, ...]]:
             neurons=", ".join(str(layer.shape.size) for layer in network.spiking),
         ),
     }  # fmt: skip
-    driver = {name: sources.read(name) for name in sources.DRIVER}
-    return sources.with_includes(files | driver), tuple(names)
+    driver = {name: runtime.read(name) for name in runtime.DRIVER}
+    return runtime.with_includes(files | driver), tuple(names)
 
 
 def _table(name: str, values: ir.Weights) -> Iterator[str]:

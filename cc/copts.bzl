@@ -3,8 +3,6 @@
 
 COPTS = [
     "-std=c11",
-    # A fused multiply-add would round differently from the reference.
-    "-ffp-contract=off",
     "-Wall",
     "-Wextra",
     "-Wconversion",
@@ -13,14 +11,14 @@ COPTS = [
 ] + select({
     # Unrolling pays in cycles on a desktop, in bytes on a microcontroller.
     str(Label("//platforms:is_cortex_m7")): ["-O2"],
-    # Three times as fast to compile; the kernel table has hundreds of files.
+    # Three times as fast to compile.
     str(Label("//platforms:is_sanitized")): [
         "-O1",
         "-DSPK_USE_LEVELS",
     ],
     "//conditions:default": [
         "-O3",
-        # Code for several levels of x86-64 in one build; see cc/runtime/spk_level.h.
+        # Code for several levels of x86-64 in one build; see cc/host/spk_level.h.
         "-DSPK_USE_LEVELS",
     ],
 })

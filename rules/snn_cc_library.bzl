@@ -21,13 +21,6 @@ def snn_cc_library(name, model, visibility = None, tags = []):
             tags = tags,
         )
 
-    # The files for one level of CPU include the others.
-    cc_library(
-        name = name + "_text",
-        tags = tags,
-        textual_hdrs = [":" + name + "_sources"],
-        visibility = visibility,
-    )
     cc_library(
         name = name,
         srcs = [":" + name + "_sources"],
@@ -37,9 +30,7 @@ def snn_cc_library(name, model, visibility = None, tags = []):
         tags = tags,
         visibility = visibility,
         deps = [
-            ":" + name + "_text",
             Label("//cc/host:model"),
-            Label("//cc/kernels"),
             Label("//cc/runtime"),
         ],
     )

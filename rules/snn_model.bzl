@@ -19,7 +19,10 @@ def snn_model(
         max_ram = 0,
         tags = [],
         visibility = None):
-    """Compiles a trained network to NAME.h, NAME.c, NAME_model.h and NAME_model.c.
+    """Compiles a trained network to C for the platform at hand.
+
+    That is NAME.h and NAME.c; a handle for drivers of any network, NAME_model.h and NAME_model.c;
+    and for x86-64 its higher levels, NAME_v3.c and NAME_v4.c.
 
     A network file (.spikec) takes neither `net` nor `input` nor `deps`, and is compiled without
     torch. `spikec save` makes one of a NIR graph or of the published runtime's JSON.
@@ -72,6 +75,11 @@ def snn_model(
         net = net,
         numbers = numbers,
         symbol = name,
+        target = select({
+            str(Label("//platforms:is_cortex_m7")): "cortex-m7",
+            str(Label("//platforms:is_x86_64")): "x86-64",
+            "//conditions:default": "generic",
+        }),
         tags = tags,
         visibility = visibility,
     )

@@ -146,18 +146,6 @@ SPK_KERNEL void NAME(const spk_patch *patch, float *restrict out, size_t out_ste
 
 // clang-format on
 
-
-#undef SPK_DOT_MLA_
-#undef SPK_DOT_FIRST_1_
-#undef SPK_DOT_FIRST_2_
-#undef SPK_DOT_FIRST_4_
-#undef SPK_DOT_FIRST_8_
-#undef SPK_DOT_SECOND_1_
-#undef SPK_DOT_SECOND_2_
-#undef SPK_DOT_SECOND_4_
-#undef SPK_DOT_SECOND_8_
-#undef SPK_DOT_CLOBBERS_
-
 // For every p in [0, positions) and c in [0, channels), with rows r and values i rising,
 //   out[p * out_step + c] += in[p * in_step + r * patch->in_step + i]
 //                            * weight[r * patch->weight_step + i * channels + c]

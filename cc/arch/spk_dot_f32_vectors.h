@@ -44,7 +44,6 @@ SPK_KERNEL void NAME(const spk_patch *patch, float *restrict out, size_t out_ste
 }
 //@ end
 
-
 // For every p in [0, positions) and c in [0, channels), with rows r and values i rising,
 //   out[p * out_step + c] += in[p * in_step + r * patch->in_step + i]
 //                            * weight[r * patch->weight_step + i * channels + c]

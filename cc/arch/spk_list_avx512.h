@@ -15,7 +15,7 @@ SPK_KERNEL uint32_t spk_low_bits(uint32_t n) { return n < 32 ? (1u << n) - 1u : 
 // Stores the lowest `n` of sixteen 32-bit entries as spk_index.
 SPK_KERNEL void spk_list_store(spk_index *to, __m512i entries, uint32_t n) {
   const __mmask16 kept = (__mmask16)spk_low_bits(n);
-  _mm512_mask_storeu_epi32(to, kept, entries);  //@ only wide
+  _mm512_mask_storeu_epi32(to, kept, entries);                         //@ only wide
   _mm256_mask_storeu_epi16(to, kept, _mm512_cvtepi32_epi16(entries));  //@ only narrow
 }
 

@@ -118,6 +118,4 @@ SPK_KERNEL void spk_run_repeat_f32(float *restrict out, const float *restrict ro
   for (size_t i = 0; i < missing % 16; i++) to[i] = from[i];
 }
 
-#undef SPK_RUN_REGISTERS_
-
 #endif  // SPK_RUN_F32_CORTEX_M7_H_

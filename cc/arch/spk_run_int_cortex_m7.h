@@ -113,14 +113,6 @@ SPK_APART void NAME(TYPE *out, const int8_t *weight, size_t length, uint32_t row
 
 // clang-format on
 
-
-#undef SPK_ADD_4_I16_
-#undef SPK_BLOCK_I16_
-#undef SPK_REST_I16_
-#undef SPK_ADD_4_I32_
-#undef SPK_BLOCK_I32_
-#undef SPK_REST_I32_
-
 // The words [out, end) = 0, eight of them at a time as long as there are.
 SPK_APART void spk_run_zero_words(uint32_t *out, const uint32_t *end) {
   const uint32_t *const eights = out + (end - out) / 8 * 8;
@@ -152,8 +144,8 @@ SPK_APART void spk_run_zero_words(uint32_t *out, const uint32_t *end) {
 // whose outputs are whole blocks are for `whole`, other ones in fours for `fours`. What counts two
 // or three is added so many times.
 SPK_KERNEL void spk_run_add_once_NUM(TYPE *out, size_t out_step, const int8_t *weight,
-                                          size_t weight_step, size_t length, uint32_t rows,
-                                          uint32_t outputs) {
+                                     size_t weight_step, size_t length, uint32_t rows,
+                                     uint32_t outputs) {
   const size_t most = (size_t)SPK_RUN_BLOCKS << (BITS);
   size_t done = 0;
   do {
@@ -168,8 +160,8 @@ SPK_KERNEL void spk_run_add_once_NUM(TYPE *out, size_t out_step, const int8_t *w
   } while (weight_step > most && done != length);
 }
 SPK_APART void spk_run_add_more_NUM(TYPE *out, size_t out_step, const int8_t *weight,
-                                         size_t weight_step, size_t length, uint32_t rows,
-                                         uint32_t outputs, int32_t value) {
+                                    size_t weight_step, size_t length, uint32_t rows,
+                                    uint32_t outputs, int32_t value) {
   if (value <= 3) {
     for (; value > 0; value--) {
       spk_run_add_once_NUM(out, out_step, weight, weight_step, length, rows, outputs);
@@ -186,8 +178,8 @@ SPK_APART void spk_run_add_more_NUM(TYPE *out, size_t out_step, const int8_t *we
   }
 }
 SPK_KERNEL void spk_run_add_rows_NUM(TYPE *out, size_t out_step, const int8_t *weight,
-                                          size_t weight_step, size_t length, uint32_t rows,
-                                          uint32_t outputs, int32_t value) {
+                                     size_t weight_step, size_t length, uint32_t rows,
+                                     uint32_t outputs, int32_t value) {
   if (outputs % 4 != 0) {
     for (; rows != 0; rows--, out += out_step, weight += weight_step) {
       for (size_t i = 0; i < length; i++) out[i] = (TYPE)(out[i] + value * weight[i]);
@@ -198,13 +190,12 @@ SPK_KERNEL void spk_run_add_rows_NUM(TYPE *out, size_t out_step, const int8_t *w
     spk_run_add_more_NUM(out, out_step, weight, weight_step, length, rows, outputs, value);
   }
 }
-SPK_KERNEL void spk_run_add_NUM(TYPE *out, const int8_t *weight, size_t length,
-                                     int32_t value) {
+SPK_KERNEL void spk_run_add_NUM(TYPE *out, const int8_t *weight, size_t length, int32_t value) {
   spk_run_add_rows_NUM(out, 0, weight, length, length, 1, (uint32_t)length, value);
 }
-SPK_KERNEL void spk_run_add_many_NUM(
-    TYPE *out, size_t out_step, const int8_t *const *weights, uint32_t many, size_t weight_step,
-    size_t length, uint32_t rows, uint32_t outputs) {
+SPK_KERNEL void spk_run_add_many_NUM(TYPE *out, size_t out_step, const int8_t *const *weights,
+                                     uint32_t many, size_t weight_step, size_t length,
+                                     uint32_t rows, uint32_t outputs) {
   for (uint32_t i = 0; i < many; i++) {
     spk_run_add_rows_NUM(out, out_step, weights[i], weight_step, length, rows, outputs, 1);
   }
@@ -215,6 +206,5 @@ SPK_KERNEL void spk_run_zero_NUM(TYPE *out, size_t length) {
   if (length * sizeof(TYPE) % 4 != 0) out[length - 1] = 0;
 }
 //@ end
-
 
 #endif  // SPK_RUN_INT_CORTEX_M7_H_

@@ -11,17 +11,17 @@
 #include "spk_lanes.h"
 
 // Adds as many vectors of `width` lanes as are left, of value * weight or of several weights.
-#define SPK_RUN_VECTORS_(type, lanes, widen, width)                                  \
-  for (; i + (width) <= length; i += (width)) {                               \
+#define SPK_RUN_VECTORS_(type, lanes, widen, width)         \
+  for (; i + (width) <= length; i += (width)) {             \
     *(lanes *)(out + i) += (type)value * widen(weight + i); \
   }
-#define SPK_RUN_MANY_VECTORS_(type, lanes, widen, width)  \
-  for (; i + (width) <= length; i += (width)) {    \
-    lanes sum = widen(a + i);    \
-    if (many > 1) sum += widen(b + i); \
-    if (many > 2) sum += widen(c + i); \
-    if (many > 3) sum += widen(d + i); \
-    *(lanes *)(out + i) += sum;              \
+#define SPK_RUN_MANY_VECTORS_(type, lanes, widen, width) \
+  for (; i + (width) <= length; i += (width)) {          \
+    lanes sum = widen(a + i);                            \
+    if (many > 1) sum += widen(b + i);                   \
+    if (many > 2) sum += widen(c + i);                   \
+    if (many > 3) sum += widen(d + i);                   \
+    *(lanes *)(out + i) += sum;                          \
   }
 
 #define SPK_RUN_SUM_(i) \
@@ -29,9 +29,11 @@
 
 // All vectors of this CPU that are wider than 128 bits, the widest first.
 //@ only x86-64-v4
-#define SPK_RUN_WIDE_I16_(ADD) ADD(int16_t, spk_i16x32, spk_widen_i16x32, 32) ADD(int16_t, spk_i16x16, spk_widen_i16x16, 16)
+#define SPK_RUN_WIDE_I16_(ADD) \
+  ADD(int16_t, spk_i16x32, spk_widen_i16x32, 32) ADD(int16_t, spk_i16x16, spk_widen_i16x16, 16)
 //@ only x86-64-v4
-#define SPK_RUN_WIDE_I32_(ADD) ADD(int32_t, spk_i32x16, spk_widen_i32x16, 16) ADD(int32_t, spk_i32x8, spk_widen_i32x8, 8)
+#define SPK_RUN_WIDE_I32_(ADD) \
+  ADD(int32_t, spk_i32x16, spk_widen_i32x16, 16) ADD(int32_t, spk_i32x8, spk_widen_i32x8, 8)
 //@ only x86-64-v3
 #define SPK_RUN_WIDE_I16_(ADD) ADD(int16_t, spk_i16x16, spk_widen_i16x16, 16)
 //@ only x86-64-v3
@@ -40,7 +42,6 @@
 #define SPK_RUN_WIDE_I16_(ADD)
 //@ only x86-64 aarch64
 #define SPK_RUN_WIDE_I32_(ADD)
-
 
 // out[i] += value * weight[i] for i in [0, length).
 SPK_KERNEL void spk_run_add_i16(int16_t *restrict out, const int8_t *restrict weight, size_t length,
@@ -83,11 +84,6 @@ SPK_KERNEL void spk_run_add_sum_i32(int32_t *restrict out, const int8_t *a, cons
   SPK_RUN_MANY_VECTORS_(int32_t, spk_i32x4, spk_widen_i32x4, 4)
   for (size_t rest = length % 4; rest != 0; rest--, i++) out[i] += SPK_RUN_SUM_(i);
 }
-#undef SPK_RUN_SUM_
-#undef SPK_RUN_WIDE_I16_
-#undef SPK_RUN_WIDE_I32_
-#undef SPK_RUN_VECTORS_
-#undef SPK_RUN_MANY_VECTORS_
 
 //@ template NUM  TYPE
 //@          i16  int16_t
@@ -99,17 +95,19 @@ SPK_KERNEL void spk_run_add_sum_i32(int32_t *restrict out, const int8_t *a, cons
 // run_add_many: the same for `many` weights of each, which count 1.
 //
 // run_zero: out[i] = 0 for i in [0, length).
-SPK_KERNEL void spk_run_add_rows_NUM(
-    TYPE *restrict out, size_t out_step, const int8_t *restrict weight, size_t weight_step,
-    size_t length, uint32_t rows, uint32_t outputs, int32_t value) {
+SPK_KERNEL void spk_run_add_rows_NUM(TYPE *restrict out, size_t out_step,
+                                     const int8_t *restrict weight, size_t weight_step,
+                                     size_t length, uint32_t rows, uint32_t outputs,
+                                     int32_t value) {
   (void)outputs; /* all weights are in natural order */
   for (; rows != 0; rows--, out += out_step, weight += weight_step) {
     spk_run_add_NUM(out, weight, length, value);
   }
 }
-SPK_KERNEL void spk_run_add_many_NUM(
-    TYPE *restrict out, size_t out_step, const int8_t *const *weights, uint32_t many,
-    size_t weight_step, size_t length, uint32_t rows, uint32_t outputs) {
+SPK_KERNEL void spk_run_add_many_NUM(TYPE *restrict out, size_t out_step,
+                                     const int8_t *const *weights, uint32_t many,
+                                     size_t weight_step, size_t length, uint32_t rows,
+                                     uint32_t outputs) {
   (void)outputs;
   /* Of their own, not in memory that a store to `out` may seem to change. */
   const int8_t *a = weights[0], *b = many > 1 ? weights[1] : a;

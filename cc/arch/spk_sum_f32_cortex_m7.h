@@ -29,35 +29,28 @@
 //@          spk_sum_4_f32   "s0-s3"   "s16-s19"  SPK_ADD_4_ROWS_
 // sums[c] = bias[c] + weight[list entry * bytes / 4 + c] over the entries in [at, end), for as many
 // channels as the name says.
-SPK_APART void NAME(const float *weight, size_t bytes, const spk_index *at,
-                    const spk_index *end, const float *bias, float *sums) {
+SPK_APART void NAME(const float *weight, size_t bytes, const spk_index *at, const spk_index *end,
+                    const float *bias, float *sums) {
   uint32_t row;
-  __asm__ volatile("vldmia %[bias], {" SUMS
-                   "}\n\t"
-                   "cmp %[at], %[end]\n\t"
-                   "beq 2f\n"
-                   "1:\n\t" SPK_NEXT_ROW_
-                   "mla %[row], %[row], %[bytes], %[weight]\n\t"
-                   "vldmia %[row], {" WEIGHTS "}\n\t" ADDS
-                   "cmp %[at], %[end]\n\t"
-                   "bne 1b\n"
-                   "2:\n\t"
-                   "vstmia %[sums], {" SUMS "}"
-                   : [at] "+&r"(at), [row] "=&r"(row)
-                   : [end] "r"(end), [bytes] "r"(bytes), [weight] "r"(weight), [bias] "r"(bias),
-                     [sums] "r"(sums)
-                   : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9",
-                     "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19",
-                     "s20", "s21", "s22", "s23", "s24", "s25", "s26", "s27", "s28", "s29",
-                     "s30", "s31");
+  __asm__ volatile(
+      "vldmia %[bias], {" SUMS
+      "}\n\t"
+      "cmp %[at], %[end]\n\t"
+      "beq 2f\n"
+      "1:\n\t" SPK_NEXT_ROW_
+      "mla %[row], %[row], %[bytes], %[weight]\n\t"
+      "vldmia %[row], {" WEIGHTS "}\n\t" ADDS
+      "cmp %[at], %[end]\n\t"
+      "bne 1b\n"
+      "2:\n\t"
+      "vstmia %[sums], {" SUMS "}"
+      : [at] "+&r"(at), [row] "=&r"(row)
+      : [end] "r"(end), [bytes] "r"(bytes), [weight] "r"(weight), [bias] "r"(bias), [sums] "r"(sums)
+      : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11",
+        "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24",
+        "s25", "s26", "s27", "s28", "s29", "s30", "s31");
 }
 //@ end
-
-#undef SPK_ADD_16_ROWS_
-#undef SPK_ADD_8_ROWS_
-#undef SPK_ADD_4_ROWS_
-#undef SPK_ADD_4_
-#undef SPK_NEXT_ROW_
 
 // sums[c] = bias[c] + the rows at - shift for the entries in [at, end), c in [0, channels).
 SPK_KERNEL void spk_sum_f32(const spk_sum_tile *tile, const spk_index *at, const spk_index *end,

@@ -76,12 +76,6 @@ SPK_APART void NAME(const spk_sum_tile *tile, uint32_t c) {
 }
 //@ end
 
-#undef SPK_SUM_TURNS_
-#undef SPK_SUM_LOWER_
-#undef SPK_SUM_BOTH_
-#undef SPK_SUM_UPPER_
-#undef SPK_SUM_ROW_
-
 SPK_KERNEL void spk_sum_tile_f32(const spk_sum_tile *tile) {
   const uint32_t channels = tile->channels;
   uint32_t c = 0;

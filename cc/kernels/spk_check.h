@@ -12,8 +12,7 @@
 
 // Checks a list of active inputs: SPK_OK when indices rise strictly, lie below `inputs` and every
 // value is finite. `active` may be NULL only when `count` is 0.
-static inline spk_status spk_active_check(const spk_active *active, size_t count,
-                                                       uint32_t inputs) {
+static inline spk_status spk_active_check(const spk_active *active, size_t count, uint32_t inputs) {
   if (active == NULL && count != 0) return SPK_NULL_ARGUMENT;
   if (count > inputs) return SPK_TOO_MANY_INPUTS;
   uint32_t lowest = 0;  // the smallest index the next entry may have
@@ -54,8 +53,8 @@ static inline spk_status spk_refused(float value) {
 //@          counts  spk_is_count
 // The same checks for a network whose largest input is `most`. A finite value that is not in
 // [0, most] (range), or is no integer in [0, most] (counts), is SPK_OUT_OF_RANGE.
-static inline spk_status spk_active_check_KIND(
-    const spk_active *active, size_t count, uint32_t inputs, uint32_t most) {
+static inline spk_status spk_active_check_KIND(const spk_active *active, size_t count,
+                                               uint32_t inputs, uint32_t most) {
   if (active == NULL && count != 0) return SPK_NULL_ARGUMENT;
   if (count > inputs) return SPK_TOO_MANY_INPUTS;
   uint32_t lowest = 0;
@@ -67,8 +66,7 @@ static inline spk_status spk_active_check_KIND(
   }
   return SPK_OK;
 }
-static inline spk_status spk_frame_check_KIND(const float *frame,
-                                                             uint32_t inputs, uint32_t most) {
+static inline spk_status spk_frame_check_KIND(const float *frame, uint32_t inputs, uint32_t most) {
   if (frame == NULL) return SPK_NULL_ARGUMENT;
   for (uint32_t i = 0; i < inputs; i++) {
     if (!IS_GOOD(frame[i], most)) return spk_refused(frame[i]);

@@ -49,9 +49,9 @@ typedef struct spk_dense_f32 {
 // others' are as large. `in` is at the first channel of the group; `weight`, `bias` and `out` are
 // at the first of the block.
 SPK_KERNEL void spk_dense_tile_f32(const spk_dense_f32 *layer, spk_field rows, spk_field cols,
-                                    const float *restrict in, const float *restrict weight,
-                                    const float *restrict bias, float *restrict out,
-                                    uint32_t positions, uint32_t channels) {
+                                   const float *restrict in, const float *restrict weight,
+                                   const float *restrict bias, float *restrict out,
+                                   uint32_t positions, uint32_t channels) {
   for (uint32_t p = 0; p < positions; p++) {
     memcpy(out + (size_t)p * layer->out_channels, bias, channels * sizeof(float));
   }
@@ -78,8 +78,8 @@ SPK_KERNEL void spk_dense_tile_f32(const spk_dense_f32 *layer, spk_field rows, s
 
 // Sums for a block of `channels` output channels at every position.
 SPK_KERNEL void spk_dense_block_f32(const spk_dense_f32 *layer, const float *restrict in,
-                                     const float *restrict weight, const float *restrict bias,
-                                     float *restrict out, uint32_t channels) {
+                                    const float *restrict weight, const float *restrict bias,
+                                    float *restrict out, uint32_t channels) {
   for (uint32_t y = 0; y < layer->out_height; y++) {
     const spk_field rows = layer->rows[y];
     for (uint32_t x = 0; x < layer->out_width;) {
@@ -108,7 +108,7 @@ SPK_KERNEL void spk_dense_block_f32(const spk_dense_f32 *layer, const float *res
 // out = bias + sum of value * weight, inputs in memory order. `in` is
 // [in_height][in_width][in_channels] and finite, `out` [out_height][out_width][out_channels].
 SPK_KERNEL void spk_dense_sum_f32(const spk_dense_f32 *layer, const float *restrict in,
-                                     float *restrict out) {
+                                  float *restrict out) {
   const size_t field = (size_t)layer->kernel_height * layer->kernel_width * layer->group_in;
   const uint32_t blocks = layer->group_out / SPK_DOT_CHANNELS;
   const float *weight = spk_opaque_f32(layer->weight);

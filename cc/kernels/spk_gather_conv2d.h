@@ -44,8 +44,8 @@ SPK_KERNEL uint32_t spk_gather_to(uint32_t at, uint32_t pad, uint32_t kernel, ui
 
 // starts[p] = how many of the spikes stand before position p, for p in [0, positions].
 SPK_KERNEL void spk_gather_starts(const spk_index *restrict spikes, uint32_t count,
-                                   uint32_t channels, uint32_t positions,
-                                   spk_index *restrict starts) {
+                                  uint32_t channels, uint32_t positions,
+                                  spk_index *restrict starts) {
   memset(starts, 0, (positions + 1) * sizeof(spk_index));
   for (uint32_t i = 0; i < count; i++) starts[spikes[i] / channels + 1] = (spk_index)(i + 1);
   spk_index most = 0;
@@ -60,9 +60,8 @@ SPK_KERNEL void spk_gather_starts(const spk_index *restrict spikes, uint32_t cou
 // in_channels + c, where `left` is where the window begins: the number of its weight row for the
 // output whose window begins at row 0.
 SPK_KERNEL void spk_gather_strip(const spk_gather_conv2d_f32 *conv, uint32_t x,
-                                  const spk_index *restrict spikes,
-                                  const spk_index *restrict starts, spk_index *restrict rows,
-                                  spk_index *restrict strip) {
+                                 const spk_index *restrict spikes, const spk_index *restrict starts,
+                                 spk_index *restrict rows, spk_index *restrict strip) {
   const uint32_t width = conv->in_width;
   const uint32_t left = x * conv->stride_x;
   const uint32_t from = spk_gather_from(left, conv->pad_left, width);
@@ -82,8 +81,8 @@ SPK_KERNEL void spk_gather_strip(const spk_gather_conv2d_f32 *conv, uint32_t x,
 
 // The part of a strip that the upper output, in row y, and the lower one, in row `below`, add.
 SPK_KERNEL spk_sum_column spk_gather_column(const spk_gather_conv2d_f32 *conv, uint32_t y,
-                                             uint32_t below, const spk_index *rows,
-                                             const spk_index *strip) {
+                                            uint32_t below, const spk_index *rows,
+                                            const spk_index *strip) {
   const uint32_t kernel = conv->kernel_height, height = conv->in_height, pad = conv->pad_top;
   const uint32_t top = y * conv->stride_y, next = below * conv->stride_y;
   const spk_index *const upper_end = strip + rows[spk_gather_to(top, pad, kernel, height)];
@@ -97,11 +96,11 @@ SPK_KERNEL spk_sum_column spk_gather_column(const spk_gather_conv2d_f32 *conv, u
 }
 
 // out = bias + sum of weight over a list of spikes, in list order. `out` is
-// [out_height][out_width][out_channels]. `scratch` is for lists: [in_height * in_width + 1] and twice
-// [in_height + 1] and [in_height * kernel_width * in_channels].
+// [out_height][out_width][out_channels]. `scratch` is for lists: [in_height * in_width + 1] and
+// twice [in_height + 1] and [in_height * kernel_width * in_channels].
 SPK_KERNEL void spk_gather_conv2d_spikes_f32(const spk_gather_conv2d_f32 *conv,
-                                       const spk_index *restrict spikes, uint32_t count,
-                                       spk_index *restrict scratch, float *restrict out) {
+                                             const spk_index *restrict spikes, uint32_t count,
+                                             spk_index *restrict scratch, float *restrict out) {
   const uint32_t channels = conv->in_channels;
   const uint32_t positions = conv->in_height * conv->in_width;
   const uint32_t row = conv->kernel_width * channels;  // weight rows of one kernel row

@@ -11,8 +11,8 @@
 #include "spk_spikes.h"
 
 // All of the layer in one go: `current` is [rows >= height * pool_height][in_width][channels],
-// `membrane` [height][width][channels]. Writes the positions of those that spiked to `spikes`, which
-// has room for every neuron, and returns their number.
+// `membrane` [height][width][channels]. Writes the positions of those that spiked to `spikes`,
+// which has room for every neuron, and returns their number.
 SPK_KERNEL uint32_t spk_leaky_step_f32(const spk_leaky_f32 *leaky, const float *restrict current,
                                        float *restrict membrane, spk_index *restrict spikes) {
   return spk_leaky_rows_f32(leaky, 0, leaky->height, current, membrane, spikes, 0);

@@ -113,9 +113,6 @@ SPK_APART spk_index *spk_leaky_pool_2_f32(const spk_leaky_f32 *leaky, const floa
                              spikes);
 }
 
-#undef SPK_RESET_AND_FIRE_
-#undef SPK_APPEND_IF_ABOVE_
-
 // Updates the channels [from, to) of one position, one after the other. Returns the end of the list
 // of spikes.
 SPK_KERNEL spk_index *spk_leaky_each_f32(const spk_leaky_f32 *leaky, const float *current,
@@ -139,8 +136,8 @@ SPK_KERNEL spk_index *spk_leaky_each_f32(const spk_leaky_f32 *leaky, const float
 
 // Updates the neurons of `rows` rows of the layer from row `y` on: their `membrane` (of the layer's
 // [height][width][channels]) from `current` [rows * pool_height][in_width][channels]. Appends the
-// positions of those that spiked to `spikes`, which has room for every neuron and holds `count`, and
-// returns the new count.
+// positions of those that spiked to `spikes`, which has room for every neuron and holds `count`,
+// and returns the new count.
 SPK_KERNEL uint32_t spk_leaky_rows_f32(const spk_leaky_f32 *leaky, uint32_t y, uint32_t rows,
                                        const float *restrict current, float *restrict membrane,
                                        spk_index *restrict spikes, uint32_t count) {

@@ -279,21 +279,6 @@ SPK_KERNEL spk_index *spk_leaky_fours_i16_i16(const spk_leaky_i16 *leaky, const 
   return spikes;
 }
 
-#undef SPK_LOAD_LOW_
-#undef SPK_LOAD_HIGH_
-#undef SPK_LARGER_
-#undef SPK_LARGER_PAIR_
-#undef SPK_ADD_UPPER_
-#undef SPK_POOLED_I32_
-#undef SPK_POOLED_PAIRS_
-#undef SPK_POOLED_I16_
-#undef SPK_RESET_
-#undef SPK_APPEND_
-#undef SPK_DECAYED_PAIR_
-#undef SPK_ADD_PAIR_
-#undef SPK_RESET_PAIR_
-#undef SPK_COMPARE_PAIR_
-
 // clang-format on
 
 //@ template CUR  MEM  CURRENT  MEMBRANE
@@ -301,8 +286,8 @@ SPK_KERNEL spk_index *spk_leaky_fours_i16_i16(const spk_leaky_i16 *leaky, const 
 //@          i16  i32  int16_t  int32_t
 //@          i32  i32  int32_t  int32_t
 // The largest current in the pooling window whose first value is `current[0]`.
-SPK_KERNEL CURRENT spk_leaky_pooled_CUR_MEM(
-    const spk_leaky_MEM * leaky, const CURRENT *restrict current) {
+SPK_KERNEL CURRENT spk_leaky_pooled_CUR_MEM(const spk_leaky_MEM *leaky,
+                                            const CURRENT *restrict current) {
   CURRENT largest = current[0];
   for (uint32_t y = 0; y < leaky->pool_height; y++) {
     for (uint32_t x = 0; x < leaky->pool_width; x++) {
@@ -315,18 +300,15 @@ SPK_KERNEL CURRENT spk_leaky_pooled_CUR_MEM(
 
 // Updates `positions` neighbouring positions from `position` on, one neuron after the other.
 // Returns the end of the list of spikes.
-SPK_KERNEL spk_index *spk_leaky_each_CUR_MEM(const spk_leaky_MEM * leaky,
-                                                const CURRENT *current,
-                                                MEMBRANE *membrane, uint32_t position,
-                                                uint32_t positions, spk_index *spikes) {
+SPK_KERNEL spk_index *spk_leaky_each_CUR_MEM(const spk_leaky_MEM *leaky, const CURRENT *current,
+                                             MEMBRANE *membrane, uint32_t position,
+                                             uint32_t positions, spk_index *spikes) {
   const uint32_t channels = leaky->channels;
   for (; positions != 0; positions--, position++) {
     const uint32_t first = position * channels;
     const spk_param_i16 decay = spk_param_from_i16(leaky->decay, position, 0);
-    const spk_param_MEM threshold =
-        spk_param_from_MEM(leaky->threshold, position, 0);
-    const spk_param_MEM bias =
-        spk_param_from_MEM(leaky->bias, position, 0);
+    const spk_param_MEM threshold = spk_param_from_MEM(leaky->threshold, position, 0);
+    const spk_param_MEM bias = spk_param_from_MEM(leaky->bias, position, 0);
     for (uint32_t c = 0; c < channels; c++) {
       bool spiked;
       membrane[first + c] = spk_leaky_update_MEM(
@@ -345,12 +327,11 @@ SPK_KERNEL spk_index *spk_leaky_each_CUR_MEM(const spk_leaky_MEM * leaky,
 
 // Updates the neurons of `rows` rows of the layer from row `y` on: their `membrane` (of the layer's
 // [height][width][channels]) from `current` [rows * pool_height][in_width][channels]. Appends the
-// positions of those that spiked to `spikes`, which has room for every neuron and holds `count`, and
-// returns the new count.
-SPK_KERNEL uint32_t spk_leaky_rows_CUR_MEM(const spk_leaky_MEM * leaky, uint32_t y,
-                                              uint32_t rows, const CURRENT *current,
-                                              MEMBRANE *membrane, spk_index *spikes,
-                                              uint32_t count) {
+// positions of those that spiked to `spikes`, which has room for every neuron and holds `count`,
+// and returns the new count.
+SPK_KERNEL uint32_t spk_leaky_rows_CUR_MEM(const spk_leaky_MEM *leaky, uint32_t y, uint32_t rows,
+                                           const CURRENT *current, MEMBRANE *membrane,
+                                           spk_index *spikes, uint32_t count) {
   const uint32_t channels = leaky->channels;
   const bool pooled = leaky->pool_height * leaky->pool_width != 1;
   const bool fours = leaky->reset == SPK_RESET_SUBTRACT && leaky->reset_delay &&
@@ -366,8 +347,8 @@ SPK_KERNEL uint32_t spk_leaky_rows_CUR_MEM(const spk_leaky_MEM * leaky, uint32_t
   spk_index *end = spikes + count;
   for (uint32_t row = 0; row < height; row++, current += step, position += width) {
     if (fours) {
-      end = spk_leaky_fours_CUR_MEM(leaky, current, membrane, position * channels, channels,
-                                       width, leaky->pool_height, leaky->pool_width, end);
+      end = spk_leaky_fours_CUR_MEM(leaky, current, membrane, position * channels, channels, width,
+                                    leaky->pool_height, leaky->pool_width, end);
     } else {
       end = spk_leaky_each_CUR_MEM(leaky, current, membrane, position, width, end);
     }
@@ -377,10 +358,10 @@ SPK_KERNEL uint32_t spk_leaky_rows_CUR_MEM(const spk_leaky_MEM * leaky, uint32_t
 
 // All of the layer in one go: `current` is [rows >= height * pool_height][in_width][channels].
 // Writes the positions of those that spiked to `spikes` and returns their number.
-SPK_KERNEL uint32_t spk_leaky_step_CUR_MEM(const spk_leaky_MEM * leaky,
-                                              const CURRENT *restrict current,
-                                              MEMBRANE *restrict membrane,
-                                              spk_index *restrict spikes) {
+SPK_KERNEL uint32_t spk_leaky_step_CUR_MEM(const spk_leaky_MEM *leaky,
+                                           const CURRENT *restrict current,
+                                           MEMBRANE *restrict membrane,
+                                           spk_index *restrict spikes) {
   return spk_leaky_rows_CUR_MEM(leaky, 0, leaky->height, current, membrane, spikes, 0);
 }
 //@ end

@@ -12,10 +12,9 @@
 
 // Max pooling of spikes: an output spikes when any input in its window does. `map` is
 // [rows][in_width][channels] bytes of scratch; returns the number of spikes written to `out`.
-SPK_KERNEL uint32_t spk_maxpool_spikes_run(const spk_pool *pool,
-                                       const spk_index *restrict spikes, uint32_t count,
-                                       uint8_t *restrict map, uint32_t inputs,
-                                       spk_index *restrict out) {
+SPK_KERNEL uint32_t spk_maxpool_spikes_run(const spk_pool *pool, const spk_index *restrict spikes,
+                                           uint32_t count, uint8_t *restrict map, uint32_t inputs,
+                                           spk_index *restrict out) {
   memset(map, 0, inputs);
   for (uint32_t i = 0; i < count; i++) map[spikes[i]] = 1;
   uint32_t found = 0;

@@ -12,9 +12,8 @@
 //@          f32  float
 //@          i16  int16_t
 // out[r * row_step + c * column_step] = values[r][c] for `rows` rows of `columns` values.
-SPK_KERNEL void spk_place_NUM(const TYPE *restrict values, uint32_t rows,
-                                   uint32_t columns, TYPE *restrict out, uint32_t row_step,
-                                   uint32_t column_step) {
+SPK_KERNEL void spk_place_NUM(const TYPE *restrict values, uint32_t rows, uint32_t columns,
+                              TYPE *restrict out, uint32_t row_step, uint32_t column_step) {
   for (uint32_t r = 0; r < rows; r++, values += columns, out += row_step) {
     for (uint32_t c = 0; c < columns; c++) out[(size_t)c * column_step] = values[c];
   }

@@ -31,8 +31,7 @@ SPK_KERNEL void spk_maxpool_dense_NUM(const spk_pool *pool, const TYPE *restrict
     for (uint32_t x = 0; x < pool->out_width; x++, out += pool->channels) {
       const spk_extent rows = pool->rows[y];
       const spk_extent cols = pool->cols[x];
-      const TYPE *corner =
-          in + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
+      const TYPE *corner = in + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
       for (uint32_t c = 0; c < pool->channels; c++) {
         TYPE largest = corner[c];
         for (uint32_t i = 0; i < rows.taps; i++) {
@@ -77,15 +76,15 @@ SPK_KERNEL void spk_avgpool_dense_f32(const spk_pool *pool, const float *restric
 //@ template NUM  TYPE
 //@          i16  int16_t
 //@          i32  int32_t
-// out[y][x][c] = the sum over its window, which must be known to fit. `in` is [rows][in_width][channels].
+// out[y][x][c] = the sum over its window, which must be known to fit. `in` is
+// [rows][in_width][channels].
 SPK_KERNEL void spk_sumpool_dense_NUM(const spk_pool *pool, const TYPE *restrict in,
                                       TYPE *restrict out) {
   for (uint32_t y = 0; y < pool->out_height; y++) {
     for (uint32_t x = 0; x < pool->out_width; x++, out += pool->channels) {
       const spk_extent rows = pool->rows[y];
       const spk_extent cols = pool->cols[x];
-      const TYPE *corner =
-          in + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
+      const TYPE *corner = in + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
       for (uint32_t c = 0; c < pool->channels; c++) {
         TYPE sum = 0;
         for (uint32_t i = 0; i < rows.taps; i++) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Event-driven 2-D convolution, input by input: every active input adds its weights to the outputs
-// that it reaches. In float32, where sums start from a bias; and with int8 weights and sums in int16
-// or int32, which must be known to fit and start at 0. On a Cortex-M7 integer sums start a word.
+// that it reaches. In float32, where sums start from a bias; and with int8 weights and sums in
+// int16 or int32, which must be known to fit and start at 0. On a Cortex-M7 integer sums start a
+// word.
 #ifndef SPK_SCATTER_CONV2D_H_
 #define SPK_SCATTER_CONV2D_H_
 
@@ -23,7 +24,7 @@
 typedef struct spk_scatter_conv2d_NUM {
   // [in_channels][kernel_height][kernel_width][group_out], taps in tap order
   const WEIGHT *weight;
-  const SUM *bias;  // [out_channels], where sums start  //@ only f32
+  const SUM *bias;       // [out_channels], where sums start  //@ only f32
   const spk_span *rows;  // [in_height]
   const spk_span *cols;  // [in_width]
   uint32_t in_width;
@@ -54,9 +55,8 @@ typedef struct spk_scatter_place_NUM {
 
 // The place of column x that reaches the rows `rows` of outputs, whose `out` counts from the row
 // that `out` points to.
-SPK_KERNEL spk_scatter_place_NUM
-    spk_scatter_conv2d_reach_NUM(const spk_scatter_conv2d_NUM * conv, spk_span rows, uint32_t x,
-                              SUM *out) {
+SPK_KERNEL spk_scatter_place_NUM spk_scatter_conv2d_reach_NUM(const spk_scatter_conv2d_NUM *conv,
+                                                              spk_span rows, uint32_t x, SUM *out) {
   const spk_span cols = conv->cols[x];
   const size_t out_row = (size_t)conv->out_width * conv->out_channels;
   const size_t weight_row = (size_t)conv->kernel_width * conv->group_out;
@@ -67,15 +67,15 @@ SPK_KERNEL spk_scatter_place_NUM
 }
 
 // The same for input position p and all rows of outputs, the first of which `out` points to.
-SPK_KERNEL spk_scatter_place_NUM
-    spk_scatter_conv2d_find_NUM(const spk_scatter_conv2d_NUM * conv, uint32_t p, SUM *out) {
-  return spk_scatter_conv2d_reach_NUM(conv, conv->rows[p / conv->in_width], p % conv->in_width, out);
+SPK_KERNEL spk_scatter_place_NUM spk_scatter_conv2d_find_NUM(const spk_scatter_conv2d_NUM *conv,
+                                                             uint32_t p, SUM *out) {
+  return spk_scatter_conv2d_reach_NUM(conv, conv->rows[p / conv->in_width], p % conv->in_width,
+                                      out);
 }
 
 // The same for the `rows` rows of outputs from `first` on, the first of which `out` points to.
-SPK_KERNEL spk_scatter_place_NUM
-    spk_scatter_conv2d_band_find_NUM(const spk_scatter_conv2d_NUM * conv, uint32_t p, uint32_t first,
-                                  uint32_t rows, SUM *out) {
+SPK_KERNEL spk_scatter_place_NUM spk_scatter_conv2d_band_find_NUM(
+    const spk_scatter_conv2d_NUM *conv, uint32_t p, uint32_t first, uint32_t rows, SUM *out) {
   const spk_span all = conv->rows[p / conv->in_width];
   const uint32_t end = all.out + all.taps < first + rows ? all.out + all.taps : first + rows;
   const uint32_t from = all.out > first ? all.out : first;
@@ -85,57 +85,52 @@ SPK_KERNEL spk_scatter_place_NUM
 }
 
 // Adds what one input, which is not zero, contributes to the outputs of its place.
-SPK_KERNEL void spk_scatter_conv2d_add_NUM(const spk_scatter_conv2d_NUM * conv,
+SPK_KERNEL void spk_scatter_conv2d_add_NUM(const spk_scatter_conv2d_NUM *conv,
                                            spk_scatter_place_NUM place, uint32_t channel,
                                            VALUE value) {
   const size_t weight_row = (size_t)conv->kernel_width * conv->group_out;
   const size_t out_step = (size_t)conv->row_step * conv->out_width * conv->out_channels;
-  const WEIGHT *restrict weight =
-      place.weight + channel * (size_t)conv->kernel_height * weight_row;
+  const WEIGHT *restrict weight = place.weight + channel * (size_t)conv->kernel_height * weight_row;
   const uint32_t group = conv->group_in == conv->in_channels ? 0 : channel / conv->group_in;
   SUM *restrict out = place.out + (size_t)group * conv->group_out;
   const bool whole_row = conv->col_step == 1 && conv->group_out == conv->out_channels;
   if (whole_row && place.cols == conv->kernel_width) {
     // Away from the borders the length is a constant, which compilers unroll and vectorise.
-    spk_run_add_rows_NUM
-    (out, out_step, weight, weight_row, weight_row, place.rows, conv->group_out, value);
+    spk_run_add_rows_NUM(out, out_step, weight, weight_row, weight_row, place.rows, conv->group_out,
+                         value);
   } else if (whole_row) {
-    spk_run_add_rows_NUM
-    (out, out_step, weight, weight_row, (size_t)place.cols * conv->group_out, place.rows,
-     conv->group_out, value);
+    spk_run_add_rows_NUM(out, out_step, weight, weight_row, (size_t)place.cols * conv->group_out,
+                         place.rows, conv->group_out, value);
   } else {
     for (uint32_t kx = 0; kx < place.cols; kx++) {
-      spk_run_add_rows_NUM
-      (out + (size_t)kx * conv->col_step * conv->out_channels, out_step,
-       weight + (size_t)kx * conv->group_out, weight_row, conv->group_out, place.rows,
-       conv->group_out, value);
+      spk_run_add_rows_NUM(out + (size_t)kx * conv->col_step * conv->out_channels, out_step,
+                           weight + (size_t)kx * conv->group_out, weight_row, conv->group_out,
+                           place.rows, conv->group_out, value);
     }
   }
 }
 
 // The same for spikes at one position, `many` of them, whose weights are given, where no outputs
 // stand between those of two taps: outputs are read and written once for all.
-SPK_KERNEL void spk_scatter_conv2d_add_many_NUM(const spk_scatter_conv2d_NUM * conv,
+SPK_KERNEL void spk_scatter_conv2d_add_many_NUM(const spk_scatter_conv2d_NUM *conv,
                                                 spk_scatter_place_NUM place,
-                                                const WEIGHT *const *weights,
-                                                uint32_t many) {
+                                                const WEIGHT *const *weights, uint32_t many) {
   const size_t weight_row = (size_t)conv->kernel_width * conv->group_out;
   const size_t out_step = (size_t)conv->row_step * conv->out_width * conv->out_channels;
   SPK_UNROLL
   for (uint32_t taps = 1; taps <= conv->kernel_width; taps++) {
     if (place.cols != taps) continue;  // so that the length is a constant
-    spk_run_add_many_NUM
-    (place.out, out_step, weights, many, weight_row, (size_t)taps * conv->group_out, place.rows,
-     conv->group_out);
+    spk_run_add_many_NUM(place.out, out_step, weights, many, weight_row,
+                         (size_t)taps * conv->group_out, place.rows, conv->group_out);
   }
 }
 
 // Adds what the spikes at one position contribute to the outputs of its place: the one numbered i
 // and those after it, `count` in all. Returns the number of the first one elsewhere.
-SPK_KERNEL size_t spk_scatter_conv2d_add_spikes_NUM(const spk_scatter_conv2d_NUM * conv,
-                                                    spk_scatter_place_NUM place,
-                                                    uint32_t position, const spk_index *spikes,
-                                                    size_t i, size_t count) {
+SPK_KERNEL size_t spk_scatter_conv2d_add_spikes_NUM(const spk_scatter_conv2d_NUM *conv,
+                                                    spk_scatter_place_NUM place, uint32_t position,
+                                                    const spk_index *spikes, size_t i,
+                                                    size_t count) {
   const uint32_t channels = conv->in_channels;
   const size_t step = (size_t)conv->kernel_height * conv->kernel_width * conv->group_out;
   const bool together = SPK_TOGETHER > 1 && conv->col_step == 1 && conv->group_in == channels;
@@ -171,31 +166,30 @@ SPK_KERNEL size_t spk_scatter_conv2d_add_spikes_NUM(const spk_scatter_conv2d_NUM
 }
 
 // out = where sums start, at every position. `out` is [rows][out_width][out_channels].
-SPK_KERNEL void spk_scatter_conv2d_start_NUM(const spk_scatter_conv2d_NUM * conv, uint32_t rows,
-                                          SUM *restrict out) {
+SPK_KERNEL void spk_scatter_conv2d_start_NUM(const spk_scatter_conv2d_NUM *conv, uint32_t rows,
+                                             SUM *restrict out) {
   const size_t positions = (size_t)rows * conv->out_width;
   spk_run_repeat_f32(out, spk_opaque_f32(conv->bias), conv->out_channels, positions);  //@ only f32
   spk_run_zero_NUM(out, conv->out_channels * positions);  //@ only i16 i32
 }
 
 // out = start + sum of value * weight over a checked list of active inputs, in list order.
-SPK_KERNEL void spk_scatter_conv2d_active_NUM(const spk_scatter_conv2d_NUM * conv,
-                                           const spk_active *active, size_t count,
-                                           SUM *restrict out) {
+SPK_KERNEL void spk_scatter_conv2d_active_NUM(const spk_scatter_conv2d_NUM *conv,
+                                              const spk_active *active, size_t count,
+                                              SUM *restrict out) {
   const uint32_t channels = conv->in_channels;
   spk_scatter_conv2d_start_NUM(conv, conv->out_height, out);
   for (size_t i = 0; i < count; i++) {
     const uint32_t position = active[i].index / channels;
-    spk_scatter_conv2d_add_NUM
-    (conv, spk_scatter_conv2d_find_NUM(conv, position, out), active[i].index - position * channels,
-     (VALUE)active[i].value);
+    spk_scatter_conv2d_add_NUM(conv, spk_scatter_conv2d_find_NUM(conv, position, out),
+                               active[i].index - position * channels, (VALUE)active[i].value);
   }
 }
 
 // out = start + sum of weight over a list of spikes, in list order.
-SPK_KERNEL void spk_scatter_conv2d_spikes_NUM(const spk_scatter_conv2d_NUM * conv,
-                                           const spk_index *spikes, size_t count,
-                                           SUM *restrict out) {
+SPK_KERNEL void spk_scatter_conv2d_spikes_NUM(const spk_scatter_conv2d_NUM *conv,
+                                              const spk_index *spikes, size_t count,
+                                              SUM *restrict out) {
   const uint32_t channels = conv->in_channels;
   spk_scatter_conv2d_start_NUM(conv, conv->out_height, out);
   for (size_t i = 0; i < count;) {
@@ -210,14 +204,14 @@ SPK_KERNEL void spk_scatter_conv2d_spikes_NUM(const spk_scatter_conv2d_NUM * con
 // and `*at`, 0 before the first, is how far the list is done with.
 
 // The inputs [from, to) that the `rows` rows of outputs from `first` on may read.
-SPK_KERNEL uint32_t spk_scatter_conv2d_band_from_NUM(const spk_scatter_conv2d_NUM * conv,
-                                                  uint32_t first) {
+SPK_KERNEL uint32_t spk_scatter_conv2d_band_from_NUM(const spk_scatter_conv2d_NUM *conv,
+                                                     uint32_t first) {
   const uint32_t top = first * conv->stride_y;
   const uint32_t from = top > conv->pad_top ? top - conv->pad_top : 0;
   return from * conv->in_width * conv->in_channels;
 }
-SPK_KERNEL uint32_t spk_scatter_conv2d_band_to_NUM(const spk_scatter_conv2d_NUM * conv, uint32_t first,
-                                                uint32_t rows) {
+SPK_KERNEL uint32_t spk_scatter_conv2d_band_to_NUM(const spk_scatter_conv2d_NUM *conv,
+                                                   uint32_t first, uint32_t rows) {
   const uint32_t bottom = (first + rows - 1) * conv->stride_y + conv->field;
   const uint32_t to = bottom > conv->pad_top ? bottom - conv->pad_top : 0;
   return (to < conv->in_height ? to : conv->in_height) * conv->in_width * conv->in_channels;
@@ -225,10 +219,10 @@ SPK_KERNEL uint32_t spk_scatter_conv2d_band_to_NUM(const spk_scatter_conv2d_NUM 
 
 // out = start + sum of value * weight for the rows [first, first + rows) of outputs. `out` is
 // [rows][out_width][out_channels].
-SPK_KERNEL void spk_scatter_conv2d_band_active_NUM(const spk_scatter_conv2d_NUM * conv,
-                                                const spk_active *active, size_t count, size_t *at,
-                                                uint32_t first, uint32_t rows,
-                                                SUM *restrict out) {
+SPK_KERNEL void spk_scatter_conv2d_band_active_NUM(const spk_scatter_conv2d_NUM *conv,
+                                                   const spk_active *active, size_t count,
+                                                   size_t *at, uint32_t first, uint32_t rows,
+                                                   SUM *restrict out) {
   const uint32_t channels = conv->in_channels;
   const uint32_t from = spk_scatter_conv2d_band_from_NUM(conv, first);
   const uint32_t to = spk_scatter_conv2d_band_to_NUM(conv, first, rows);
@@ -238,17 +232,17 @@ SPK_KERNEL void spk_scatter_conv2d_band_active_NUM(const spk_scatter_conv2d_NUM 
   *at = i;
   for (; i < count && active[i].index < to; i++) {
     const uint32_t position = active[i].index / channels;
-    spk_scatter_conv2d_add_NUM
-    (conv, spk_scatter_conv2d_band_find_NUM(conv, position, first, rows, out),
-     active[i].index - position * channels, (VALUE)active[i].value);
+    spk_scatter_conv2d_add_NUM(conv,
+                               spk_scatter_conv2d_band_find_NUM(conv, position, first, rows, out),
+                               active[i].index - position * channels, (VALUE)active[i].value);
   }
 }
 
 // The same for a list of spikes, each of which is 1.
-SPK_KERNEL void spk_scatter_conv2d_band_spikes_NUM(const spk_scatter_conv2d_NUM * conv,
-                                                const spk_index *spikes, uint32_t count, size_t *at,
-                                                uint32_t first, uint32_t rows,
-                                                SUM *restrict out) {
+SPK_KERNEL void spk_scatter_conv2d_band_spikes_NUM(const spk_scatter_conv2d_NUM *conv,
+                                                   const spk_index *spikes, uint32_t count,
+                                                   size_t *at, uint32_t first, uint32_t rows,
+                                                   SUM *restrict out) {
   const uint32_t channels = conv->in_channels;
   const uint32_t from = spk_scatter_conv2d_band_from_NUM(conv, first);
   const uint32_t to = spk_scatter_conv2d_band_to_NUM(conv, first, rows);
@@ -274,8 +268,8 @@ SPK_KERNEL void spk_scatter_conv2d_band_spikes_NUM(const spk_scatter_conv2d_NUM 
 //@          i32  frame  float    int32_t  int32_t
 // Of each kind of dense input: out = start + sum of value * weight over the values that are not
 // zero, all of the map or a band of it.
-SPK_KERNEL void spk_scatter_conv2d_READ_NUM(const spk_scatter_conv2d_NUM * conv,
-                                           const IN *restrict in, SUM *restrict out) {
+SPK_KERNEL void spk_scatter_conv2d_READ_NUM(const spk_scatter_conv2d_NUM *conv,
+                                            const IN *restrict in, SUM *restrict out) {
   const uint32_t channels = conv->in_channels;
   const uint32_t inputs = conv->in_height * conv->in_width * channels;
   spk_scatter_conv2d_start_NUM(conv, conv->out_height, out);
@@ -283,14 +277,13 @@ SPK_KERNEL void spk_scatter_conv2d_READ_NUM(const spk_scatter_conv2d_NUM * conv,
   hidden.weight = spk_opaque_f32(conv->weight);  //@ only f32
   for (uint32_t i = 0; i < inputs; i++) {
     if (in[i] == 0) continue;
-    spk_scatter_conv2d_add_NUM
-    (&hidden, spk_scatter_conv2d_find_NUM(&hidden, i / channels, out), i % channels,
-     (VALUE)in[i]);
+    spk_scatter_conv2d_add_NUM(&hidden, spk_scatter_conv2d_find_NUM(&hidden, i / channels, out),
+                               i % channels, (VALUE)in[i]);
   }
 }
-SPK_KERNEL void spk_scatter_conv2d_band_READ_NUM(const spk_scatter_conv2d_NUM * conv,
-                                                const IN *restrict in, uint32_t first,
-                                                uint32_t rows, SUM *restrict out) {
+SPK_KERNEL void spk_scatter_conv2d_band_READ_NUM(const spk_scatter_conv2d_NUM *conv,
+                                                 const IN *restrict in, uint32_t first,
+                                                 uint32_t rows, SUM *restrict out) {
   const uint32_t channels = conv->in_channels;
   const uint32_t to = spk_scatter_conv2d_band_to_NUM(conv, first, rows);
   spk_scatter_conv2d_start_NUM(conv, rows, out);
@@ -298,9 +291,9 @@ SPK_KERNEL void spk_scatter_conv2d_band_READ_NUM(const spk_scatter_conv2d_NUM * 
   hidden.weight = spk_opaque_f32(conv->weight);  //@ only f32
   for (uint32_t i = spk_scatter_conv2d_band_from_NUM(conv, first); i < to; i++) {
     if (in[i] == 0) continue;
-    spk_scatter_conv2d_add_NUM
-    (&hidden, spk_scatter_conv2d_band_find_NUM(&hidden, i / channels, first, rows, out),
-     i % channels, (VALUE)in[i]);
+    spk_scatter_conv2d_add_NUM(
+        &hidden, spk_scatter_conv2d_band_find_NUM(&hidden, i / channels, first, rows, out),
+        i % channels, (VALUE)in[i]);
   }
 }
 //@ end

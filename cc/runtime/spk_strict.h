@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the compiler to the arithmetic that is written, whatever its flags: the first thing in every
-// C file that computes. A product and a sum fused into one operation round once and not twice, and
-// give other bits.
+// Keeps the compiler to the arithmetic that is written, whatever its flags: the first thing in
+// every C file that computes. A product and a sum fused into one operation round once and not
+// twice, and give other bits.
 #ifndef SPK_STRICT_H_
 #define SPK_STRICT_H_
 

@@ -5,7 +5,7 @@ def _cortex_m7_impl(_settings, _attr):
     return {
         "//command_line_option:compilation_mode": "opt",
         # Sanitizers and the like are for the host.
-        "//command_line_option:copt": ["-ffp-contract=off"],
+        "//command_line_option:copt": [],
         "//command_line_option:linkopt": [],
         "//command_line_option:platforms": [str(Label("//platforms:cortex_m7"))],
     }

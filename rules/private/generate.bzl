@@ -11,10 +11,14 @@ def _generate_impl(ctx):
     ]
     sources = [
         ctx.actions.declare_file(symbol + ".c"),
-        ctx.actions.declare_file(symbol + "_v3.c"),
-        ctx.actions.declare_file(symbol + "_v4.c"),
         ctx.actions.declare_file(symbol + "_model.c"),
     ]
+    if ctx.attr.target == "x86-64":
+        # Each step takes the best level of x86-64 that the CPU at hand has.
+        sources += [
+            ctx.actions.declare_file(symbol + "_v3.c"),
+            ctx.actions.declare_file(symbol + "_v4.c"),
+        ]
     given = [ctx.file.checkpoint.path]
     if ctx.attr.net:
         given += ["--net", ctx.attr.net]
@@ -26,7 +30,8 @@ def _generate_impl(ctx):
     arguments.add("--numbers", ctx.attr.numbers)
     arguments.add("--name", symbol)
     arguments.add("--out", headers[0].dirname)
-    arguments.add("--generated-only")
+    arguments.add("--target", ctx.attr.target)
+    arguments.add("--driven")
     if ctx.files.calibration:
         arguments.add_all("--calibrate", ctx.files.calibration)
         if ctx.attr.bins:
@@ -131,6 +136,10 @@ generate = rule(
         "numbers": attr.string(
             doc = "The format of weights and membranes.",
             default = "f32",
+        ),
+        "target": attr.string(
+            doc = "The CPU whose instructions the C may use, as `spikec compile --target` has it.",
+            default = "generic",
         ),
         "symbol": attr.string(
             doc = "What generated files and symbols start with.",

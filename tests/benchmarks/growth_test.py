@@ -135,13 +135,13 @@ def test_a_wrong_option_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_the_hot_loops_of_the_cortex_m7_bound_what_layers_take() -> None:
     found = {bound.kernel: bound for bound in on_cortex_m7(tools().gcc, tools().qemu)}
-    assert found.keys() == {"scatter", "collect", "dense", "leaky"}
+    assert found.keys() == {"scatter", "gather", "dense", "leaky"}
     for kernel, bound in found.items():
         # Not the other way round: a layer is its loop and what is around it.
         assert bound.measured >= 0.999 * bound.bound, kernel
         assert bound.instructions > bound.arithmetic > 0
-    assert found["collect"].stores == found["dense"].stores == 0
-    for kernel in ("scatter", "collect", "dense"):
+    assert found["gather"].stores == found["dense"].stores == 0
+    for kernel in ("scatter", "gather", "dense"):
         assert found[kernel].arithmetic == 1, "one addition a synaptic operation"
 
 
@@ -163,10 +163,10 @@ def test_a_vector_loop_is_told_by_what_is_in_it() -> None:
         "movzwl (%rdi),%eax", "add $0x2,%rdi", "vaddps (%rax),%zmm3,%zmm3",
         "vaddps -0x3c00(%rax),%zmm2,%zmm2", "cmp %r10,%rdi", "jb 6970",
     ]  # fmt: skip
-    assert VectorLoop.of("collect", collect) == VectorLoop(6, 3, 0, 2, 32, 16)
+    assert VectorLoop.of("gather", collect) == VectorLoop(6, 3, 0, 2, 32, 16)
     scatter = ["vmovups (%rsi),%ymm0", "vaddps (%rdi),%ymm0,%ymm0", "vmovups %ymm0,(%rdi)", "jne 0"]
     assert VectorLoop.of("scatter", scatter) == VectorLoop(4, 2, 1, 1, 8, 8)
-    assert VectorLoop.of("collect", scatter) is None
+    assert VectorLoop.of("gather", scatter) is None
     assert VectorLoop.of("dense", collect) is None
     assert VectorLoop.of("leaky", collect) is None
 

@@ -31,7 +31,6 @@ import pytest
 import torch
 
 from models.nmnist.net import INPUT_SHAPE
-from spikec.backend.c import source as emit_c
 from spikec.cli import main as cli
 from spikec.frontends.pytorch import execute as snntorch_trace
 from spikec.model import Model
@@ -544,7 +543,7 @@ def test_figures_of_the_network_in_the_readme_are_right(nmnist: Model) -> None:
         for layer in nmnist.network.layers
         if hasattr(layer, "weight") and hasattr(layer, "bias")
     )
-    neurons = sum(work.neurons for work in emit_c.work(nmnist.plan))
+    neurons = sum(layer.neurons for layer in nmnist.report().layers)
     assert f"{weights:,} weights, {neurons:,} neurons" in read("README.md")
 
 

@@ -3,7 +3,7 @@
 
 The build says where things are, in the environment or as NAME=VALUE arguments:
 FIRMWARE_APP_PORTENTA and FIRMWARE_APP_MPS2, the application linked for the two boards;
-FIRMWARE_LINKER_SCRIPTS, the folder of cc/firmware's linker scripts; FIRMWARE_ARM_GCC, the command
+FIRMWARE_ARM_GCC, the command
 of the compiler.
 """
 
@@ -135,7 +135,7 @@ def link(folder: Path, board: str, **bytes_: int) -> subprocess.CompletedProcess
     """Link a program of the given sizes for a board."""
     sizes = {"state": 8, "variables": 8, "tables": 8} | bytes_
     (folder / "x.c").write_text(PROGRAM.format(**sizes))
-    scripts = Path(os.environ["FIRMWARE_LINKER_SCRIPTS"])
+    scripts = Path(__file__).parents[2] / "cc/firmware"
     return subprocess.run(
         [
             *(*os.environ["FIRMWARE_ARM_GCC"].split(), *CPU, "-O1", "-nostdlib"),

@@ -20,8 +20,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from spikec.backend.c import runtime as sources
-from spikec.backend.c import source as emit_c
+from spikec.backend.c import runtime
+from spikec.backend.c.form import LEVELS, Form
+from spikec.backend.c.source import emit
 from spikec.errors import SpikecError
 from spikec.frontends.pytorch import execute as snntorch_trace
 from spikec.frontends.pytorch.module import import_network
@@ -33,6 +34,7 @@ from spikec.targets import host as hosts
 from tests.fuzz import generate
 from tests.fuzz import spec as specs
 from tests.fuzz.spec import Built, Spec
+from tests.joined import join, split_by_index
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -360,24 +362,31 @@ def compare_c(cases: Sequence[Case], count: Count, levels: bool = False) -> None
         start = time.perf_counter()
         library = Path(folder) / "all.so"
         written: dict[str, str] = {}
+        form = LEVELS if levels else _PLAIN
+        together: list[Model] = []
         for case in ready:
             try:
                 for model, _ in case.models:
-                    written |= emit_c.emit(model.plan, model.name)
+                    files = emit(model.plan, model.name, form=form)
+                    if not levels:
+                        del files[f"{model.name}.c"]
+                        together.append(model)
+                    written |= files
             except Exception as error:
                 lines = traceback.format_exception(error)
                 case.failure = Failure("crash", "".join(lines[-4:]))
         ready = [case for case in ready if case.failure is None]
         if not ready:
             return
-        for name in (*sources.DRIVER, *sources.FRONT_END):
-            written[name] = sources.read(name)
-        for name, text in sources.with_includes(written).items():
+        for wide, several in split_by_index(together).items():
+            written[f"unit_{wide}.c"] = join(several, form)
+        for name in runtime.DRIVER:
+            written[name] = runtime.read(name)
+        for name, text in runtime.with_includes(written).items():
             (Path(folder) / name).write_text(text, encoding="utf-8")
         count.spent("emit", start)
         start = time.perf_counter()
-        names = [model.name for case in ready for model, _ in case.models]
-        told = _compiled(Path(folder), names, library, levels)
+        told = _compiled(Path(folder), library, levels)
         count.spent("compile", start)
         if told:
             if len(ready) == 1:
@@ -400,38 +409,24 @@ def compare_c(cases: Sequence[Case], count: Count, levels: bool = False) -> None
         case.failure = failure
 
 
-def _compiled(folder: Path, names: Sequence[str], library: Path, levels: bool) -> str:
-    """Compiles the C in ``folder`` in one call; returns what the compiler complains of.
-
-    Without levels of the CPU, the networks ``names`` are one unit, so that every header is read
-    once; tables and functions of the same name are told apart by the preprocessor.
-    """
+def _compiled(folder: Path, library: Path, levels: bool) -> str:
+    """Compiles the C in ``folder`` in one call; returns what the compiler complains of."""
     files = sorted(path.name for path in folder.glob("*.c"))
     flags = ["-O3", "-DSPK_USE_LEVELS"]
     if not levels:
         flags = ["-O1"]
-        lines = []
-        for name in names:
-            text = (folder / f"{name}.c").read_text(encoding="utf-8")
-            own = sorted(set(_STATIC.findall(text)))
-            lines += [f"#define {each} {name}_{each}" for each in own]
-            lines.append(f'#include "{name}.c"')
-            lines += [f"#undef {each}" for each in own]
-        rest = [each for each in files if not re.fullmatch(r"n\d+q?(_v[34])?\.c|.*_v[34]\.c", each)]
-        (folder / "unit.c").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        unit = "".join(f'#include "{each}"\n' for each in rest)
-        (folder / "unit_rest.c").write_text(unit, encoding="utf-8")
-        files = ["unit.c", "unit_rest.c"]
+        files = [
+            each for each in files if not re.fullmatch(r"n\d+q?(_v[34])?\.c|.*_v[34]\.c", each)
+        ]
     command = [
-        *hosts.compiler(), "-std=c11", "-ffp-contract=off", "-fPIC", "-shared", *flags,
-        "-o", str(library), *files,
+        *hosts.compiler(), "-std=c11", "-fPIC", "-shared", *flags, "-o", str(library), *files,
     ]  # fmt: skip
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return result.stderr.strip()[-2000:] if result.returncode else ""
 
 
-_STATIC = re.compile(r"^(?:static|enum)\b[^=(\[{;]*?\b(\w+)\s*(?=[=(\[;])", re.MULTILINE)
-"""What a generated file names for itself."""
+_PLAIN = Form("x86-64", driven=True)
+"""Without levels of the CPU: what most are compared in."""
 
 
 def _in_a_child(library: Path, cases: Sequence[Case]) -> list[Failure | None] | None:

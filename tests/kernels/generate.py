@@ -6,58 +6,86 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from spikec.backend.c import source as emit_c
-from spikec.backend.c import tables as emit_tables
+from spikec.backend.c.form import LEVELS, Form
+from spikec.backend.c.source import emit
+from spikec.backend.c.tables import float_literal
+from spikec.backend.c.target import Target
 from spikec.ir import network as ir
 from spikec.model import Model
 from spikec.semantics import reference
+from tests.joined import join, split_by_index
 from tests.kernels import cases
 
 WIDTH = 98
 BROKEN = ("membrane", "output", "spike")
 """Which kinds of expected value are made wrong on purpose, one in a file of its own."""
 INTEGER = "integer"
-"""And a membrane of the first network in whole numbers."""
+"""And a membrane of the first integer network."""
+UNITS: dict[str, tuple[Form, tuple[Target | None, ...]]] = {
+    "fast": (LEVELS, (None, *LEVELS.levels)),
+    "levels": (LEVELS, (None, *LEVELS.levels)),
+    "generic": (Form("generic", driven=True), (None,)),
+    "cortex_m7": (Form("cortex-m7", driven=True), (None,)),
+}
+"""Folders of C files with many networks each: for all levels of x86-64, some of them to be compiled
+with all optimisations; in plain C; and for the Cortex-M7."""
+TOGETHER = 32
+"""Networks in one of these files."""
 
 
 def main(arguments: list[str]) -> int:
-    """Writes what is included and what is compiled into two folders, and the cases into files.
+    """Writes what is included and what is compiled into folders, and the cases into files.
 
     ``every.c`` has every case, ``narrow.c``, ``narrow_cells.c`` and ``narrow_integer.c`` those that
     a microcontroller can hold, in float32, of cells and in whole numbers; ``broken_KIND.c`` has the
     first case with one expected value wrong, ``broken_integer.c`` the first in whole numbers.
     """
     parser = argparse.ArgumentParser(description=__doc__)
-    for what in ("headers", "sources", "cases"):
+    for what in ("headers", "handles", *UNITS, "cases"):
         parser.add_argument(f"--{what}", type=Path, required=True, help=f"folder of the {what}")
     options = parser.parse_args(arguments)
     written: list[Vectors] = []
+    models: list[Model] = []
     for number, row in enumerate(cases.CASES):
         drawn = cases.draw(row)
         model = cases.model(row, drawn, f"case{number:02}")
         limited = str(model.network.max_steps == len(drawn.frames)).lower()
-        for name, text in emit_c.emit(model.plan, model.name).items():
-            if name.endswith(".c"):
-                write(options.sources / name, text)
-            # The files for one level of CPU include NAME.c.
-            if name.endswith(".h") or name == f"{model.name}.c":
-                write(options.headers / name, text)
+        models.append(model)
+        files = emit(model.plan, model.name, form=LEVELS)
+        for name in (f"{model.name}.h", f"{model.name}_model.h"):
+            write(options.headers / name, files[name])
+        write(options.handles / f"{number // TOGETHER}.c", files[f"{model.name}_model.c"], add=True)
         written.append(Vectors(row, model.name, vectors(model, drawn.frames, None), limited))
         first = [earlier.row.numbers for earlier in written].count(row.numbers) == 1
         for kind in (BROKEN if row.numbers == "f32" else (INTEGER,)) if first else ():
             one = Vectors(row, model.name, vectors(model, drawn.frames, kind), limited)
             write(options.cases / f"broken_{kind}.c", whole([one]))
+    write_units(options, models)
     write(options.cases / "every.c", whole(written))
     for name in ("narrow", "narrow_cells", "narrow_integer"):
         held = [v for v in written if cases.program(v.row) == name]
         write(options.cases / f"{name}.c", whole(held))
     return 0
+
+
+def write_units(options: argparse.Namespace, models: Sequence[Model]) -> None:
+    """Writes the networks' C into the folders of ``UNITS``, many to a file."""
+    for folder, (form, levels) in UNITS.items():
+        chosen = list(models)
+        if folder in ("fast", "levels"):
+            chosen = [m for n, m in enumerate(models) if (n % 10 == 0) == (folder == "fast")]
+        for wide, several in split_by_index(chosen).items():
+            for first in range(0, len(several), TOGETHER):
+                together = several[first : first + TOGETHER]
+                for level in levels:
+                    name = f"{'wide' if wide else 'narrow'}_{first}_{level or form.target}.c"
+                    write(getattr(options, folder) / name, join(together, form, level))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +132,7 @@ def vectors(model: Model, frames: ir.Floats, broken: str | None) -> str:
             bits[steps - 2, first] ^= np.uint32(1)
     name = model.name
     active = (
-        f"{{{at}, {emit_tables.float_literal(value)}}}"
+        f"{{{at}, {float_literal(value)}}}"
         for at, value in zip(index, flat[step, index], strict=True)
     )
     return "\n".join(
@@ -160,10 +188,11 @@ const uint32_t kernel_case_count = sizeof kernel_cases / sizeof kernel_cases[0];
 """
 
 
-def write(path: Path, text: str) -> None:
-    """Writes a text file with the same bytes on every machine."""
+def write(path: Path, text: str, add: bool = False) -> None:
+    """Writes a text file with the same bytes on every machine, or adds to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
+    with path.open("a" if add else "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
 
 
 if __name__ == "__main__":

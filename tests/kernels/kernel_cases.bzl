@@ -12,38 +12,49 @@ _CASES = [
     "narrow_integer",
 ]
 
+# What the networks are written as: how they are declared, their handles, and their C, for all
+# levels of x86-64 in two parts, in plain C and for the Cortex-M7.
+_FOLDERS = [
+    "headers",
+    "handles",
+    "fast",
+    "levels",
+    "generic",
+    "cortex_m7",
+]
+
 def _kernel_cases_impl(ctx):
     # Folders, because only the table knows how many networks it has.
-    headers = ctx.actions.declare_directory(ctx.label.name + "_headers")
-    sources = ctx.actions.declare_directory(ctx.label.name + "_sources")
+    folders = {
+        name: ctx.actions.declare_directory(ctx.label.name + "_" + name)
+        for name in _FOLDERS
+    }
     cases = {
         name: ctx.actions.declare_file("%s/%s.c" % (ctx.label.name, name))
         for name in _CASES
     }
     arguments = ctx.actions.args()
-    arguments.add("--headers", headers.path)
-    arguments.add("--sources", sources.path)
+    for name, folder in folders.items():
+        arguments.add("--" + name, folder.path)
     arguments.add("--cases", cases["every"].dirname)
     ctx.actions.run(
         executable = ctx.executable._generate,
         arguments = [arguments],
-        outputs = [headers, sources] + cases.values(),
+        outputs = folders.values() + cases.values(),
         mnemonic = "KernelCases",
         progress_message = "Running the reference for %s" % ctx.label,
     )
+    groups = {name: depset([folder]) for name, folder in folders.items()}
+    groups.update({name: depset([file]) for name, file in cases.items()})
     return [
         DefaultInfo(files = depset(cases.values())),
-        OutputGroupInfo(
-            headers = depset([headers]),
-            sources = depset([sources]),
-            **{name: depset([file]) for name, file in cases.items()}
-        ),
+        OutputGroupInfo(**groups),
     ]
 
 kernel_cases = rule(
     implementation = _kernel_cases_impl,
     doc = "Compiles every network of the table and runs the reference on it. Output groups: the " +
-          "networks' `headers` and `sources`; inputs and expected results of `every` case, of " +
+          "networks' `headers`, `handles` and C; inputs and expected results of `every` case, of " +
           "the `narrow` ones that a microcontroller holds, in three programs, and " +
           "`broken_KIND`, where one expected value of that kind is wrong.",
     attrs = {

@@ -17,11 +17,15 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from spikec.backend.c import runtime as sources
+from spikec.backend.c.expand import find_definitions, list_definitions
+from spikec.backend.c.form import Form
+from spikec.backend.c.source import write_body
+from spikec.backend.c.target import CACHE_LINES
 from spikec.ir import network as ir
 from spikec.model import Model
 from spikec.semantics import bounds, reference
 from spikec.targets.cortex_m7.drive_run import qemu_command
+from tests.joined import split_by_index
 from tests.kernels import cases
 
 TIMEOUT_S = 50.0  # a hang is ended, and is a failure
@@ -85,38 +89,17 @@ def compiled() -> Compiled:
 
 
 def test_every_kernel_is_in_the_table(compiled: Compiled) -> None:
-    """Each function of cc/kernels is called by a network, or by a kernel that is."""
-    called = ""
-    headers: set[str] = set()
-    for _, _, model in compiled:
-        files = model.files()
-        called += files[f"{model.name}.c"]
-        headers |= set(files)
-    folder = Path(sources.__file__).parents[2] / "cc/kernels"
-    kernels = {path.name: path.read_text() for path in folder.iterdir() if path.suffix != ".bazel"}
-    assert set(kernels) <= headers, "a kernel header that no row of the table needs"
-    everything = "".join(kernels.values())
-    for function in re.findall(r"^SPK_KERNEL \w+ \*?(\w+)\(", everything, re.MULTILINE):
-        stem = re.sub("(_f32|_i16|_i32)+$", "", function)  # to which macros append a type
-        inner = len(re.findall(rf"\b{function}\(|\b{stem}(?:_##|\))", everything)) > 1
-        assert inner or f"{function}(" in called, f"no row of the table needs {function}"
-    # Functions that are one text for several types of numbers.
-    found = set(re.findall(r"\bspk_(\w+_(?:i16|i32))\(", called))
-    assert found == set(INTEGER_KERNELS), found ^ set(INTEGER_KERNELS)
-
-
-INTEGER_KERNELS = [
-    *(f"{layer}_{reads}_{number}" for layer in ("conv2d", "linear")
-      for reads in ("active", "frame", "spikes", "dense") for number in ("i16", "i32")),
-    *(f"conv2d_band_{reads}_{number}" for reads in ("active", "frame", "spikes")
-      for number in ("i16", "i32")),
-    *(f"leaky_{how}_{numbers}" for how in ("step", "rows")
-      for numbers in ("i16_i16", "i16_i32", "i32_i32")),
-    *(f"{kind}pool_dense_{number}" for kind in ("max", "sum") for number in ("i16", "i32")),
-    *(f"dense_from_{reads}_i16" for reads in ("active", "frame", "spikes")),
-    "place_i16",
-    "decay_i32",
-]  # fmt: skip
+    """Each definition of cc/kernels and cc/arch is used by a network, on some target."""
+    models = [model for _, _, model in compiled]
+    for target in CACHE_LINES:
+        form = Form(target, driven=True)
+        used: set[str] = set()
+        for wide, several in split_by_index(models).items():
+            bodies = "".join(write_body(model.plan, model.name, form) for model in several)
+            used |= {item.name for item in find_definitions(bodies, target, wide)}
+        every = {item.name for wide in (False, True) for item in list_definitions(target, wide)}
+        unused = {name for name in every - used if not name.startswith("spk_readout")}
+        assert not unused, f"{target}: no row of the table needs {sorted(unused)}"
 
 
 def test_the_table_has_every_kind_of_integer_neuron(compiled: Compiled) -> None:

@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 from torch import nn
 
-from spikec.backend.c import runtime as sources
-from spikec.backend.c import tables as emit_tables
+from spikec.backend.c import runtime
+from spikec.backend.c.source import lower_calls
+from spikec.backend.c.tables import tables_of
 from spikec.cli import main as cli
 from spikec.errors import SpikecError
 from spikec.frontends.pytorch.module import import_network
@@ -79,7 +80,7 @@ def needs_compiler() -> None:
 
 def linked(folder: Path, one: Model) -> Path:
     needs_compiler()
-    return firmware_build.build(one.name, one.files(), folder)
+    return firmware_build.build(one.name, one.driven_files("cortex-m7"), folder)
 
 
 def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +119,7 @@ def test_every_figure_is_the_linked_image_s(numbers: str, tmp_path: Path) -> Non
     found = symbols(linked(tmp_path, one))
     costs = report.costs(one)
     tables = {name: size for name, size, kind, at in found if (kind, at) == ("OBJECT", ".rodata")}
-    emitted = {table.name: table.bytes for table in emit_tables.tables(one.plan)}
+    emitted = {table.name: table.bytes for table in tables_of(lower_calls(one.plan, "cortex-m7"))}
     for layer in costs.layers:
         own = {name: n for name, n in tables.items() if name.partition("_")[0] == layer.layer}
         assert layer.tables == sum(own.values())
@@ -137,8 +138,8 @@ def test_code_is_all_that_the_program_s_own_sources_do_not_define(
     number: int, tmp_path: Path
 ) -> None:
     one = (model(), model("network", "int8"), *others())[number]
-    files = (*sources.FIRMWARE, *sources.DRIVER)
-    program = "".join(sources.read(file) for file in files if file.endswith(".c"))
+    files = (*runtime.FIRMWARE, *runtime.DRIVER)
+    program = "".join(runtime.read(file) for file in files if file.endswith(".c"))
     functions = [entry for entry in symbols(linked(tmp_path, one)) if entry[2] == "FUNC"]
     theirs = [size for name, size, *_ in functions if f"{name.partition('.')[0]}(" in program]
     everything = sum(size for _, size, *_ in functions)

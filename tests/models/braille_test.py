@@ -128,7 +128,7 @@ def test_the_cortex_m7_fires_the_same_spikes(door: str, tmp_path: Path) -> None:
     except SpikecError as error:
         pytest.skip(str(error))
     network = model(door).network
-    elf = firmware_build.build("braille", model(door).files(), tmp_path)
+    elf = firmware_build.build("braille", model(door).driven_files("cortex-m7"), tmp_path)
     for number in range(0, RECORDINGS, RECORDINGS // ON_THE_M7):
         active = host.active_inputs(network, recordings()[0][number])
         write_input(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures what kernels take of a Cortex-M7 and prints ``COSTS`` of ``spikec.passes.choose`` anew.
 
-    bazel run //tests:choose_fit
+    bazel run //tests/passes:choose_fit
 
 Prints beside it how far the estimates are from what was measured. Arguments are NAME=VALUE: set in
 the environment, where ``spikec.targets.cortex_m7.drive_build`` looks for the compiler and for QEMU.

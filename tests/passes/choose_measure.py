@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from spikec.backend.c import source as emit_c
+from spikec.backend.c.operations import lower_call
 from spikec.ir import network as ir
+from spikec.ir.operations import DenseSum, Expand, Gather, Operation, Scatter
 from spikec.model import Model
 from spikec.passes import choose
 from spikec.passes import lower as planning
@@ -53,7 +54,7 @@ class Subject:
     def reads(self) -> choose.Reads:
         """How the layer reads it."""
         operation = self.model("event").plan.operations[-2]
-        assert isinstance(operation, planning.Spread | planning.Collect)
+        assert isinstance(operation, Scatter | Gather)
         return planning.reads_of(operation)
 
     @property
@@ -138,12 +139,12 @@ def measure(one: Subject, kernels: str) -> Measured:
 def measured_files(model: Model) -> dict[str, str]:
     """The network's files, in which the step that is counted is its one layer alone."""
     name = model.name
-    files = dict(model.files())
+    files = dict(model.driven_files("cortex-m7"))
     operations = model.plan.parts
     assert operations == model.plan.operations, "a layer in bands is not measured alone"
     at = next(i for i in range(len(operations)) if made_for_the_layer(operations, i))
     before, layer = (
-        "\n".join(f"  {emit_c._call(operation, frame=False)}" for operation in some)
+        "\n".join(f"  {lower_call(operation, 'cortex-m7').call}" for operation in some)
         for some in (operations[:at], operations[at:-1])
     )
     head = f"""\
@@ -170,10 +171,10 @@ spk_status {name}_counted(void *state, const spk_active *active, size_t count, u
     return files
 
 
-def made_for_the_layer(operations: Sequence[planning.Operation], at: int) -> bool:
+def made_for_the_layer(operations: Sequence[Operation], at: int) -> bool:
     """Whether an operation is the layer's own, or the one before it that its dense kernel needs."""
     last = len(operations) - 2  # behind it there are only neurons
     if at == last:
         return True
-    gathers = isinstance(operations[last], planning.Gather)
-    return gathers and at == last - 1 and isinstance(operations[at], planning.Expand)
+    gathers = isinstance(operations[last], DenseSum)
+    return gathers and at == last - 1 and isinstance(operations[at], Expand)

@@ -18,6 +18,7 @@ from spikec.cli import main as cli
 from spikec.errors import SpikecError
 from spikec.ir import network as ir
 from spikec.ir import network_file
+from spikec.ir.operations import Choice
 from spikec.model import Model
 from spikec.passes import choose
 from spikec.passes import lower as planning
@@ -46,7 +47,7 @@ def measured(name: str, kernels: str) -> Measured:
     return measure(SUBJECTS[name], kernels)
 
 
-def chosen(one: Subject, step: int) -> choose.Choice:
+def chosen(one: Subject, step: int) -> Choice:
     """The choice after calibration with one frame."""
     known = choose.calibrate(one.network, [one.frames[step : step + 1]])
     return planning.plan(one.network, known).choices[one.layer.name]
@@ -133,7 +134,7 @@ def test_without_calibration_every_layer_is_event_driven() -> None:
         "event-driven (no calibration)"
     ]
     assert "// kernels  event-driven (no calibration)\n" in model.files()["small.h"]
-    assert "spk_gather_f32.h" not in model.files()
+    assert "spk_dense_sum_f32(" not in model.files()["small.c"]
 
 
 @pytest.mark.parametrize(("share", "dense"), [(0.02, False), (1.0, True)])
@@ -148,14 +149,14 @@ def test_calibration_chooses_and_the_header_and_the_report_say_why(
     header = model.files()["small.h"]
     assert str(choice) in re.sub(r"\n//  +", " ", header[header.index("// kernels") :])
     assert str(choice) in str(model.report())
-    assert ("spk_gather_f32.h" in model.files()) == dense
+    assert ("spk_dense_sum_f32(" in model.files()["small.c"]) == dense
 
 
 def test_a_dense_kernel_is_used_where_it_is_asked_for() -> None:
     event, dense = (Model.of(small(), "small", "f32", kernels) for kernels in ("event", "dense"))
     assert [str(choice) for choice in dense.plan.choices.values()] == ["dense (asked for)"]
-    room = 4 * 64  # for the spikes made dense, in a slot of their own
-    assert 0 <= dense.report().state_bytes - event.report().state_bytes <= room
+    most = 4 * 64  # for the spikes made dense, in a slot of their own
+    assert 0 <= dense.report().state_bytes - event.report().state_bytes <= most
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ import spikec
 from models.nmnist.net import INPUT_SHAPE, STEPS, net
 from spikec.frontends.pytorch.module import import_network, load_checkpoint
 from spikec.ir import network as ir
+from spikec.ir.operations import SIZES
 from spikec.model import Model
-from spikec.passes import lower as planning
 from spikec.passes.quantize import INPUT_MAX
 from spikec.recordings.events import bin_events, read_nmnist
 from spikec.semantics import bounds, reference
@@ -187,7 +187,7 @@ def assert_smallest_and_finest(network: ir.Network) -> None:
         if layer.bits == 32:
             assert not any(fits(shift, 16) for shift in range(7))
     planned = Model.of(network, "net", "int8").plan.membranes
-    assert [8 * planning.SIZES[buffer.ctype] for buffer in planned] == [
+    assert [8 * SIZES[buffer.ctype] for buffer in planned] == [
         layer.bits for layer in made.spiking if isinstance(layer, ir.IntegerLeaky)
     ]
 
@@ -430,9 +430,9 @@ def test_inputs_are_declared_to_be_at_most_255_unless_one_says_otherwise() -> No
     ):
         whole(dataclasses.replace(network, input_max=31), 32)
     files = Model.of(network, "net", "int8", input_max=7).files()
-    said = files["net.h"].replace("\n//          ", " ")
-    assert "for whole inputs from 0 to 7" in said
-    assert "a value that is not a whole number from 0 to 7." in said
+    said = files["net.h"].replace("\n//          ", "")
+    assert "for integer inputs from 0 to 7" in said
+    assert "a value that is not an integer from 0 to 7." in said
 
 
 def test_kernels_of_int8_leave_nothing_to_choose() -> None:

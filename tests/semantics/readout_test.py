@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 import spikec
-from spikec.backend.c import runtime as sources
+from spikec.backend.c import runtime
 from spikec.backend.c.tables import float_literals
 from spikec.cli import main as cli
 from spikec.errors import SpikecError
@@ -297,14 +297,11 @@ def test_without_the_option_nothing_of_a_readout_is_generated() -> None:
     network, prepared = imported(small())
     plain = Model.of(network, "net", "f32")
     files = Model.of(network, "net", "f32", readout="count").files()
-    listed = "CMakeLists.txt"  # which names the units
-    added = {name for name, text in files.items() if plain.files().get(name) != text}
-    assert added == {"net_readout.h", "net_readout.c", "spk_readout.h", listed}
-    assert set(plain.files()) == set(files) - added | {listed}
+    assert set(plain.files()) == set(files)
+    assert all("readout" not in text for text in plain.files().values())
+    assert all("net_readout_" in text for name, text in files.items() if name[-2:] in (".h", ".c"))
     with pytest.raises(SpikecError, match="compiled without a readout, so nothing decides its"):
         plain.build().classify(prepared.recordings[0])
-    with pytest.raises(SpikecError, match="ends in _readout, as one of the files generated"):
-        Model.of(network, "net_readout", "f32")
 
 
 def test_generated_lines_fit_whatever_the_name() -> None:
@@ -315,7 +312,7 @@ def test_generated_lines_fit_whatever_the_name() -> None:
                 network, name, numbers, readout=kind, early_exit=early_exit, steps=steps
             ).files()
             for suffix in ("h", "c"):
-                text = files[f"{name}_readout.{suffix}"]
+                text = files[f"{name}.{suffix}"]
                 assert max(map(len, text.splitlines())) <= 100, text
 
 
@@ -465,13 +462,13 @@ def test_compile_takes_a_readout(tmp_path: Path, capsys: pytest.CaptureFixture[s
          ["--early-exit", "2"], [])
     ):  # fmt: skip
         assert cli.main([*start, "--out", str(tmp_path / str(number)), *more]) == 0
-        texts.append((tmp_path / str(number) / "net_readout.c").read_text())
+        texts.append((tmp_path / str(number) / "net.c").read_text())
     assert capsys.readouterr().out == ""
     assert texts[0] == texts[1] and len(set(texts)) == 3
     model = spikec.compile(
         prepared.net, (7,), name="net", readout="count", early_exit="exact", steps=STEPS
     )
-    assert model.files()["net_readout.c"] == texts[0]
+    assert model.files()["net.c"] == texts[0]
     assert cli.main([*start[:-2], "--out", str(tmp_path / "5"), "--early-exit", "2"]) == 1
     assert "give readout='count'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
@@ -502,11 +499,11 @@ def test_the_cortex_m7_decides_the_same_after_as_many_steps(
     host = model.build()
     wanted = [host.classify(frames) for frames in recordings]
     assert len({one.winner for one in wanted}) > 1 and len({one.steps for one in wanted}) > 2
-    files = {name: sources.read(name) for name in sources.FIRMWARE if name != "drive_main.c"}
-    files |= model.files()
+    files = {name: runtime.read(name) for name in runtime.FIRMWARE if name != "drive_main.c"}
+    files = runtime.with_includes(files | model.driven_files("cortex-m7"))
     values = ", ".join(float_literals(recordings))
     files["readout_frames.h"] = (
-        '#include "net_readout.h"\n'
+        '#include "net.h"\n'
         f"enum {{ RECORDINGS = {len(recordings)}, STEPS = {STEPS} }};\n"
         f"static const float frames[RECORDINGS][STEPS][NET_INPUTS] = {{{values}}};\n"
     )

@@ -37,7 +37,6 @@ _DETERMINISM_FLAGS = [
 ]
 
 _CODE_FLAGS = [
-    "-ffp-contract=off",
     "-ffunction-sections",
     "-fdata-sections",
     "-Wall",

@@ -6,7 +6,7 @@ always the same, so from some share of active inputs on the dense one is cheaper
 estimated in instructions of a Cortex-M7: counts that follow from the layer's shape and from which
 inputs are active, times the instructions that each of them takes.
 
-The instructions are measured: ``bazel run //tests:choose_fit`` builds a table of layers for
+The instructions are measured: ``bazel run //tests/passes:choose_fit`` builds a table of layers for
 the emulated Cortex-M7, counts, fits and prints ``COSTS`` anew. Do so after changing a kernel.
 """
 

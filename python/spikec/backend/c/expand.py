@@ -66,36 +66,65 @@ class Expansion:
     text: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Definition:
+    """One definition at the top level of a file.
+
+    Attributes:
+        file: where it stands.
+        names: what it defines, a type with all its constants, say.
+        comment: what stands above it.
+        code: the definition itself.
+    """
+
+    file: str
+    names: frozenset[str]
+    comment: str
+    code: str
+
+    @property
+    def name(self) -> str:
+        """One of its names, for people."""
+        return min(self.names)
+
+
 def expand(body: str, target: Target, wide_index: bool) -> Expansion:
     """Returns the definitions of all that ``body``, generated C, uses of the kernels.
 
     ``wide_index`` says that positions in lists of spikes take 32 bits and not 16.
     """
     library = _read_library(target, wide_index)
+    found = find_definitions(body, target, wide_index)
+    includes = {header for item in found for header in library.includes[item.file]}
+    parts: list[str] = []
+    shown, comment = "", ""
+    for item in found:
+        if item.file != shown:
+            shown, comment = item.file, ""
+            parts.append(f"// {library.titles[shown]}")
+        repeated = item.comment == comment
+        comment = item.comment
+        parts.append(item.code if repeated or not comment else f"{comment}\n{item.code}")
+    return Expansion(tuple(sorted(includes)), "\n\n".join(parts) + "\n" * bool(parts))
+
+
+def find_definitions(body: str, target: Target, wide_index: bool) -> list[Definition]:
+    """The definitions that ``expand`` writes out, in order."""
+    library = _read_library(target, wide_index)
     used: set[int] = set()
     todo = [body]
     while todo:
         for name in _names_in(todo.pop()):
-            for number in library.named.get(name, ()):
-                if number not in used:
-                    used.add(number)
-                    todo.append(library.items[number].code)
-    files = {library.items[number].file for number in used}
-    includes = {header for file in files for header in library.includes[file]}
-    parts: list[str] = []
-    shown = None
-    for number in sorted(used):
-        item = library.items[number]
-        if item.file != shown:
-            shown = item.file
-            parts.append(f"// {library.titles[shown]}")
-            comment = ""
-        if item.comment and item.comment != comment:
-            parts.append(f"{item.comment}\n{item.code}")
-        else:
-            parts.append(item.code)
-        comment = item.comment
-    return Expansion(tuple(sorted(includes)), "\n\n".join(parts) + "\n" * bool(parts))
+            number = library.named.get(name)
+            if number is not None and number not in used:
+                used.add(number)
+                todo.append(library.items[number].code)
+    return [library.items[number] for number in sorted(used)]
+
+
+def list_definitions(target: Target, wide_index: bool) -> tuple[Definition, ...]:
+    """All definitions that there are for a target, in the order in which they are written out."""
+    return _read_library(target, wide_index).items
 
 
 def contract(name: str) -> str:
@@ -171,21 +200,11 @@ _CLANG_FEATURES: dict[Target, str] = {
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Item:
-    """One definition at the top level of a file, and the comment that stands above it."""
-
-    file: str
-    names: frozenset[str]
-    comment: str
-    code: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class _Library:
     """All definitions for a target, in an order in which each stands before its use."""
 
-    items: tuple[_Item, ...]
-    named: dict[str, tuple[int, ...]]
+    items: tuple[Definition, ...]
+    named: dict[str, int]
     includes: dict[str, frozenset[str]]
     titles: dict[str, str]
 
@@ -200,7 +219,7 @@ def _read_library(target: Target, wide_index: bool) -> _Library:
     keys = frozenset((target, "wide" if wide_index else "narrow"))
     rooms = {file: room for room in ("arch", "kernels") for file in list_room(room)}
     chosen = _FILES[target]
-    items: dict[str, list[_Item]] = {}
+    items: dict[str, list[Definition]] = {}
     includes: dict[str, frozenset[str]] = {}
     titles: dict[str, str] = {}
     for file, room in sorted(rooms.items()):
@@ -213,7 +232,7 @@ def _read_library(target: Target, wide_index: bool) -> _Library:
         items[file] = list(_split(file, _expand_templates(file, text, keys)))
     index = "uint32_t" if wide_index else "uint16_t"
     items["spk_index"] = [
-        _Item(
+        Definition(
             "spk_index",
             frozenset(("spk_index",)),
             "// The position of a neuron in its layer's memory order, in lists of spikes.",
@@ -222,13 +241,13 @@ def _read_library(target: Target, wide_index: bool) -> _Library:
     ]
     includes["spk_index"], titles["spk_index"] = frozenset(("<stdint.h>",)), "Lists of spikes."
     ordered = tuple(item for file in _order(items) for item in items[file])
-    named: dict[str, tuple[int, ...]] = {}
+    named: dict[str, int] = {}
     for number, item in enumerate(ordered):
         for name in item.names:
-            others = [ordered[other].file for other in named.get(name, ())]
-            if others:
-                raise ValueError(f"{name} is defined in {item.file} and in {others[0]}")
-            named[name] = (number,)
+            if name in named:
+                other = ordered[named[name]].file
+                raise ValueError(f"{name} is defined in {item.file} and in {other}")
+            named[name] = number
     return _Library(ordered, named, includes, titles)
 
 
@@ -312,7 +331,7 @@ def _replace_words(line: str, row: dict[str, str]) -> str:
     return _IDENTIFIER.sub(replace, line)
 
 
-def _split(file: str, text: str) -> Iterator[_Item]:
+def _split(file: str, text: str) -> Iterator[Definition]:
     """The definitions at the top level of a file's text."""
     lines = iter(text.split("\n"))
     comment: list[str] = []
@@ -338,7 +357,7 @@ def _split(file: str, text: str) -> Iterator[_Item]:
             if any(not name.endswith("_H_") for name in names):
                 pending = "\n".join(comment).strip() or pending
                 if keep:
-                    yield _Item(file, frozenset(names), pending, "\n".join(code))
+                    yield Definition(file, frozenset(names), pending, "\n".join(code))
                 keep = True
             comment = []
         else:
@@ -349,7 +368,7 @@ def _split(file: str, text: str) -> Iterator[_Item]:
             comment = []
             whole = "\n".join(code)
             if keep:
-                yield _Item(file, _defined(file, whole), pending, whole)
+                yield Definition(file, _defined(file, whole), pending, whole)
             keep = True
 
 
@@ -386,7 +405,7 @@ def _defined(file: str, code: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _order(items: dict[str, list[_Item]]) -> list[str]:
+def _order(items: dict[str, list[Definition]]) -> list[str]:
     """The files in an order in which each stands behind those that it uses."""
     where = {name: file for file, found in items.items() for item in found for name in item.names}
     uses = {

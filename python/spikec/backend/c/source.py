@@ -64,6 +64,13 @@ def emit(
     return files
 
 
+def write_body(planned: Plan, name: str, form: Form, level: Target | None = None) -> str:
+    """The network's own part of NAME.c, or of its file for a ``level``: kernels apart."""
+    laid_out = form.lay_out(planned)
+    calls = lower_calls(laid_out, form.target)
+    return _Source(laid_out, name, None, form, calls, level).write_body()
+
+
 def lower_calls(planned: Plan, target: Target) -> tuple[KernelCall, ...]:
     """The calls of a step, one for each operation of the plan."""
     return tuple(lower_call(operation, target) for operation in planned.operations)
@@ -114,18 +121,8 @@ class _Source:
         what = f"The tables and the step of {name}.h."
         if self.level is not None:
             what = f"The tables and the step of {name}.h once more, for {self.level}."
-        tables = write_definitions(self.calls)
-        if _needs_one(planned):
-            tables = (
-                "// The size of a spike that is not graded.\n"
-                f"static const float spk_one[1] = {{1.0f}};\n\n{tables}"
-            )
-        step = self._steps()
-        if self.level is None:
-            step += "\n" + self._functions()
-            if self.readout is not None:
-                step += "\n" + readouts.write_functions(planned, name, self.readout)
-        kernels = expand(tables + step, self.target, planned.index == "uint32_t")
+        body = self.write_body()
+        kernels = expand(body, self.target, planned.index == "uint32_t")
         system = {"<assert.h>", "<string.h>", *kernels.includes}
         includes = "\n".join(f"#include {file}" for file in sorted(system))
         begin, end = begin_target(self.target), end_target(self.target)
@@ -140,10 +137,24 @@ class _Source:
             "// Set it to place tables in a section of yours: the external flash, say.\n"
             "#ifndef SPK_TABLE\n#define SPK_TABLE\n#endif\n",
             kernels.text,
-            tables,
-            step,
+            body,
             *([end] if end else []),
         ]
+        return "\n".join(parts)
+
+    def write_body(self) -> str:
+        """The network's own: tables, descriptors, the step, and what the header declares."""
+        parts = [write_definitions(self.calls), self._steps()]
+        if _needs_one(self.planned):
+            parts.insert(
+                0,
+                "// The size of a spike that is not graded.\n"
+                "static const float spk_one[1] = {1.0f};\n",
+            )
+        if self.level is None:
+            parts.append(self._functions())
+            if self.readout is not None:
+                parts.append(readouts.write_functions(self.planned, self.name, self.readout))
         return "\n".join(parts)
 
     # The functions that run the operations, one for a list of inputs and one for a dense frame.

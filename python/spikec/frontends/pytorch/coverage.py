@@ -4,7 +4,7 @@
 Everything in it but a few notes comes from the readers themselves: small modules are built and
 read, the equations are the programs that were made, the refusals the sentences that were said.
 
-    bazel run //python/spikec:coverage > docs/coverage.md
+    bazel run //python/spikec/frontends/pytorch:coverage > docs/coverage.md
 
 Imports torch.
 """
@@ -484,7 +484,7 @@ def document() -> str:
 
 _HEAD = """\
 <!-- SPDX-License-Identifier: Apache-2.0 -->
-<!-- Generated: bazel run //python/spikec:coverage > docs/coverage.md -->
+<!-- Generated: bazel run //python/spikec/frontends/pytorch:coverage > docs/coverage.md -->
 # What is covered
 
 The neurons of snnTorch 1.0.0, the layers of torch, what each neuron computes, and what is refused.

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import nn
 
+from spikec.frontends.pytorch import coverage
 from spikec.frontends.pytorch.layers import LAYERS
 from spikec.frontends.pytorch.neurons import NEURONS
-from spikec.tools import coverage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_document_is_what_is_generated() -> None:
     text = (ROOT / "docs/coverage.md").read_text()
     assert text == coverage.document(), (
-        "the readers have changed: bazel run //python/spikec:coverage > docs/coverage.md"
+        "the readers have changed: bazel run //python/spikec/frontends/pytorch:coverage > docs/coverage.md"
     )
 
 
