@@ -29,7 +29,7 @@ from torch import nn
 import spikec
 from spikec.errors import SpikecError
 from spikec.measure import profile
-from spikec.model import Model
+from spikec.model import KERNELS, Model
 from spikec.passes.lower import crossovers
 from spikec.targets import host
 from spikec.targets.cortex_m7 import drive_build as firmware_build
@@ -205,7 +205,7 @@ class Subject:
     host: host.Host
 
     @classmethod
-    def of(cls, kernels: str = "event", channels: int = CHANNELS, side: int = SIDE) -> Subject:
+    def of(cls, kernels: KERNELS = "event", channels: int = CHANNELS, side: int = SIDE) -> Subject:
         """``kernels`` are ``spikec.compile``'s."""
         model = spikec.compile(
             network(channels, side), (2, side, side), name="growth", kernels=kernels

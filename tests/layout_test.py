@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where modules may stand, what may import torch, and that no modules import each other in a ring."""
+"""Where modules may stand, what may import torch, and that no imports go round in a ring."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def imports(path: Path, known: dict[str, Path], whole: bool) -> Iterator[tuple[s
                 for alias in node.names
             ]
         for name in names:
-            yield (name if name in known else name.split(".")[0]), f"{path}:{node.lineno}"
+            line = getattr(node, "lineno", 0)
+            yield (name if name in known else name.split(".")[0]), f"{path}:{line}"
 
 
 def test_at_most_eight_modules_stand_in_the_package_s_own_folder() -> None:

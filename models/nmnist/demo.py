@@ -24,8 +24,8 @@ import torch
 from torch import nn
 
 from models.nmnist.net import INPUT_SHAPE, STEPS
-from spikec.cli.main import load_model
 from spikec.errors import SpikecError
+from spikec.frontends.load import load
 from spikec.frontends.pytorch import execute as snntorch_trace
 from spikec.model import Model
 from spikec.recordings.events import bin_events, read_nmnist
@@ -81,9 +81,8 @@ def _demo(options: argparse.Namespace) -> int:
     if options.data is not None:
         # Under `bazel run` a path is meant where the user typed it.
         data = Path(os.environ.get("BUILD_WORKING_DIRECTORY", ".")) / options.data
-    _, net, model = load_model(
-        options.checkpoint, "models.nmnist.net:net", INPUT_SHAPE, "nmnist", "f32"
-    )
+    loaded = load(options.checkpoint, net="models.nmnist.net:net", input_shape=INPUT_SHAPE)
+    net, model = loaded.module, Model.of(loaded.network, "nmnist", "f32")
     host = model.load(options.library.resolve())
     size = json.loads(options.size.read_text())
     torch.set_num_threads(1)

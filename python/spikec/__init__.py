@@ -12,42 +12,110 @@ spikes = host.run(frames)      # frames [T, C, H, W] -> spikes [T, outputs]
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from spikec.errors import SpikecError
 from spikec.version import VERSION
 
 if TYPE_CHECKING:
+    import os
+
     import numpy.typing as npt
     from torch import nn
 
-    from spikec.model import Model, Report
+    from spikec.frontends.load import Loaded
+    from spikec.frontends.pytorch.module import Problem
+    from spikec.ir.network import Network
+    from spikec.learning.to_torch import to_torch
+    from spikec.measure.evaluate import Evaluation
+    from spikec.measure.profile import Profile
+    from spikec.model import KERNELS, NUMBERS, LayerReport, Model, Report
+    from spikec.semantics.readout import Decision, Kind
+    from spikec.targets.host import Host
 
-__all__ = ["Model", "Report", "SpikecError", "__version__", "compile"]
-
+__all__ = [
+    "Decision", "Evaluation", "Host", "LayerReport", "Loaded", "Model", "Network", "Problem",
+    "Profile", "Report", "SpikecError", "__version__", "check", "compile", "load", "to_torch",
+]  # fmt: skip
 
 __version__ = VERSION
 
+_WHERE = {
+    "Decision": "spikec.semantics.readout",
+    "Evaluation": "spikec.measure.evaluate",
+    "Host": "spikec.targets.host",
+    "LayerReport": "spikec.model",
+    "Loaded": "spikec.frontends.load",
+    "Model": "spikec.model",
+    "Network": "spikec.ir.network",
+    "Problem": "spikec.frontends.pytorch.module",
+    "Profile": "spikec.measure.profile",
+    "Report": "spikec.model",
+    "to_torch": "spikec.learning.to_torch",
+}
+
 
 def __getattr__(name: str) -> object:
-    """Imports what is asked for, and NumPy with it, only then."""
-    if name in ("Model", "Report"):
-        from spikec import model
+    """Imports what is asked for, and NumPy or torch with it, only then."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'spikec' has no attribute {name!r}")
+    import importlib
 
-        return getattr(model, name)
-    raise AttributeError(f"module 'spikec' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    net: str | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    name: str = "network",
+    numbers: NUMBERS = "f32",
+) -> Model:
+    """Compiles the network in a file.
+
+    Args:
+        path: a network file, NAME.spikec; a NIR graph, NAME.nir; or a checkpoint, NAME.pt.
+        net: of a checkpoint, ``package.module:function``, the function that builds its module.
+        input_shape: of a checkpoint, one frame without time and batch.
+        name: what generated files and symbols are called; a C identifier.
+        numbers: the format of weights and membranes, as ``compile`` has it.
+
+    Raises:
+        SpikecError: the file cannot be read, or something in the network is not supported.
+    """
+    from pathlib import Path
+
+    from spikec.frontends.load import load as load_network
+    from spikec.model import Model
+
+    loaded = load_network(Path(path), net=net, input_shape=input_shape)
+    return Model.of(loaded.network, name, numbers)
+
+
+def check(net: nn.Module, input_shape: tuple[int, ...]) -> tuple[Problem, ...]:
+    """Everything in a network that cannot be compiled; empty when it can be.
+
+    Args:
+        net: a module in eval mode.
+        input_shape: one frame without time and batch, ``(C, H, W)``, ``(C, L)`` or ``(N,)``.
+    """
+    from spikec.frontends.pytorch.module import check as check_module
+
+    return check_module(net, input_shape)
 
 
 def compile(
     net: nn.Module,
     input_shape: tuple[int, ...],
+    *,
     name: str = "network",
-    numbers: str = "f32",
-    kernels: str = "auto",
+    numbers: NUMBERS = "f32",
+    kernels: KERNELS = "auto",
     calibration: Sequence[npt.ArrayLike] | None = None,
     input_max: int | None = None,
-    readout: str | None = None,
-    early_exit: str | float | None = None,
+    readout: Kind | None = None,
+    early_exit: Literal["exact"] | float | None = None,
     steps: int | None = None,
 ) -> Model:
     """Compiles a snnTorch network.

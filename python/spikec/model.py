@@ -8,20 +8,22 @@ import dataclasses
 import errno
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy.typing as npt
 
 from spikec.backend.c import runtime
 from spikec.backend.c.form import LEVELS, Form
-from spikec.backend.c.names import check_name, describe_network
+from spikec.backend.c.names import check_name, describe_network, digest_network
 from spikec.backend.c.operations import lower_call
 from spikec.backend.c.source import emit
 from spikec.backend.c.tables import tables_of
 from spikec.backend.c.target import Target, this_machine
 from spikec.errors import SpikecError
 from spikec.ir import network as ir
+from spikec.ir import network_file
 from spikec.ir.operations import Plan
 from spikec.ir.soundness import LARGEST_INPUT
 from spikec.passes import choose
@@ -33,6 +35,11 @@ from spikec.semantics import readout as readouts
 from spikec.targets import host
 from spikec.targets.cmake import CMAKE
 from spikec.targets.readme import keep_networks, write_readme
+
+NUMBERS = Literal["f32", "int8"]
+"""The formats of weights and membranes."""
+KERNELS = Literal["auto", "event", "dense"]
+"""What can be asked for of convolutions and linear layers."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -175,6 +182,22 @@ class Model:
         driver = {file: runtime.read(file) for file in runtime.DRIVER}
         return runtime.with_includes(emit(self.plan, self.name, self.readout, form) | driver)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the network as one file, NAME.spikec, which ``spikec.load`` and all verbs read.
+
+        What is written is the network as it is compiled, batch norms folded. It is of float32:
+        save the network before it is compiled with ``numbers="int8"``.
+
+        Raises:
+            SpikecError: the network is of integers, or the file cannot be written.
+        """
+        if self.network.numbers != "f32":
+            raise SpikecError(
+                "a network of integers is not saved; save it with numbers='f32', and compile what "
+                "is loaded with numbers='int8'."
+            )
+        network_file.write(Path(path), network_file.Saved(self.network, None))
+
     def write(
         self, out: str | os.PathLike[str], target: Target = "generic", driven: bool = False
     ) -> None:
@@ -225,7 +248,16 @@ class Model:
         Raises:
             SpikecError: there is no C compiler, or it fails.
         """
-        return host.build(self.plan, self.name, self.host_files(), flags, self.readout)
+        return self.build_files(self.host_files(), flags)
+
+    def build_files(self, files: Mapping[str, str], flags: tuple[str, ...] = ()) -> host.Host:
+        """Compiles C that holds what ``host_files`` gives, and perhaps more, and loads it.
+
+        Raises:
+            SpikecError: there is no C compiler, or it fails.
+        """
+        digest = digest_network(self.network)
+        return host.build(self.plan, self.name, files, digest, flags, self.readout)
 
     def load(self, library: str | os.PathLike[str]) -> host.Host:
         """Loads a shared library that was built from the same files elsewhere, by Bazel say.
@@ -233,7 +265,8 @@ class Model:
         Raises:
             SpikecError: it is no such library.
         """
-        return host.Host(self.plan, self.name, Path(library), self.readout)
+        digest = digest_network(self.network)
+        return host.Host(self.plan, self.name, Path(library), digest, self.readout)
 
     def report(self, target: Target = "generic") -> Report:
         """What the network costs, written for ``target``: flash, RAM, work by layer."""

@@ -100,7 +100,7 @@ def test_another_weight_gives_another_file() -> None:
         two[0].weight[0, 0, 0, 0] = float(
             np.nextafter(two[0].weight[0, 0, 0, 0].numpy(), np.float32(9))
         )
-    files = [spikec.compile(net, networks.MAP, "net").files() for net in (one, two)]
+    files = [spikec.compile(net, networks.MAP, name="net").files() for net in (one, two)]
     assert [name for name in files[0] if files[0][name] != files[1][name]] == ["net.h", "net.c"]
 
 

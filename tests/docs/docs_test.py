@@ -32,6 +32,7 @@ import torch
 
 from models.nmnist.net import INPUT_SHAPE
 from spikec.cli import main as cli
+from spikec.frontends.load import load
 from spikec.frontends.pytorch import execute as snntorch_trace
 from spikec.model import Model
 from spikec.recordings.events import Recording, bin_events, read_nmnist, write_nmnist
@@ -503,9 +504,9 @@ int main(void) {
 
 @pytest.fixture(scope="module")
 def nmnist() -> Model:
-    return cli.load_model(
-        ROOT / "models/nmnist/nmnist.pt", "models.nmnist.net:net", INPUT_SHAPE, "nmnist", "f32"
-    )[2]
+    path = ROOT / "models/nmnist/nmnist.pt"
+    loaded = load(path, net="models.nmnist.net:net", input_shape=INPUT_SHAPE)
+    return Model.of(loaded.network, "nmnist", "f32")
 
 
 @pytest.mark.parametrize("block", all_blocks("c"), ids=lambda block: block.where)

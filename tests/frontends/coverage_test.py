@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_document_is_what_is_generated() -> None:
     text = (ROOT / "docs/coverage.md").read_text()
     assert text == coverage.document(), (
-        "the readers have changed: bazel run //python/spikec/frontends/pytorch:coverage > docs/coverage.md"
+        "the readers have changed: "
+        "bazel run //python/spikec/frontends/pytorch:coverage > docs/coverage.md"
     )
 
 

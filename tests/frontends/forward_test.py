@@ -30,7 +30,7 @@ Forward = Callable[[Any, Any], Any]
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda tutorial: tutorial.name)
 def test_a_tutorials_network_spikes_as_snntorch_does(tutorial: Tutorial) -> None:
     net = tutorial.network()
-    model = spikec.compile(net, tutorial.shape, "tutorial")
+    model = spikec.compile(net, tutorial.shape, name="tutorial")
     host = model.build(("-O1",))
     spikes = 0
     for frames in tutorial.recordings():

@@ -454,7 +454,7 @@ def test_a_name_that_c_cannot_use_is_refused(name: str) -> None:
 
 def test_numbers_of_an_unknown_kind_are_refused() -> None:
     with pytest.raises(SpikecError, match=r"numbers='f64' is not supported; use 'f32' or 'int8'"):
-        spikec.compile(small(), input_shape=MAP, numbers="f64")
+        spikec.compile(small(), input_shape=MAP, numbers="f64")  # type: ignore[arg-type]
 
 
 def test_an_output_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
@@ -626,16 +626,19 @@ def test_a_network_that_was_trained_a_moment_ago_compiles() -> None:
 def test_a_library_of_another_network_is_refused(tmp_path: Path) -> None:
     other = nn.Sequential(nn.Flatten(), nn.Linear(128, 4), leaky(output=True)).eval()
     written = tmp_path / "other"
-    spikec.compile(other, MAP, "net").write(written)
+    spikec.compile(other, MAP, name="net").write(written)
     library = tmp_path / "net.so"
     command = [*host.compiler(), "-shared", "-fPIC", "-ffp-contract=off", "-o", str(library)]
     sources = map(str, written.glob("*.c"))
     subprocess.run([*command, *sources], check=True)
-    assert spikec.compile(other, MAP, "net").load(library).run(np.zeros((2, *MAP))).shape == (2, 4)
+    assert spikec.compile(other, MAP, name="net").load(library).run(np.zeros((2, *MAP))).shape == (
+        2,
+        4,
+    )
     with pytest.raises(SpikecError, match="built from another network"):
-        spikec.compile(small(), MAP, "net").load(library)
+        spikec.compile(small(), MAP, name="net").load(library)
     with pytest.raises(SpikecError, match="no shared library"):
-        spikec.compile(small(), MAP, "net").load(tmp_path / "missing.so")
+        spikec.compile(small(), MAP, name="net").load(tmp_path / "missing.so")
 
 
 @pytest.mark.parametrize("named", ["'", " ", "nonsense-compiler"])

@@ -18,7 +18,8 @@ from torch import nn
 
 from models.nmnist.net import INPUT_SHAPE, net
 from spikec.cli import main as cli
-from spikec.cli import options as verbs
+from spikec.cli import verb_eval
+from spikec.cli.progress import show_progress
 from spikec.errors import SpikecError
 from spikec.frontends.pytorch.module import import_network, load_checkpoint
 from spikec.ir import network as ir
@@ -332,14 +333,17 @@ def test_the_command_judges_on_what_it_is_told_to(
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    assert verbs._progress() is None
+    with show_progress("recordings") as draw:
+        assert draw is None
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    draw = verbs._progress()
-    assert draw is not None
-    draw(1, 2)
-    draw(2, 2)
-    half, whole = "#" * 15 + " " * 15, "#" * 30
-    assert capsys.readouterr().err == f"\r[{half}] 1/2\r[{whole}] 2/2\n"
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with show_progress("recordings") as draw:
+        assert draw is not None
+        draw(1, 2)
+        draw(2, 2)
+    shown = capsys.readouterr()
+    assert "recordings" in shown.err and "100%" in shown.err and not shown.out
 
 
 def test_an_evaluation_refuses_what_it_cannot_judge(model: Model, folder: Path) -> None:
@@ -365,7 +369,7 @@ def test_a_command_that_is_stopped_says_so_and_no_more(
     def stopped(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verbs, "evaluate", stopped)
+    monkeypatch.setattr(verb_eval, "evaluate", stopped)
     assert cli.main(["eval", saved(model, folder), "--data", str(folder)]) == 130
     assert capsys.readouterr() == ("", "spikec: stopped.\n")
 

@@ -295,7 +295,7 @@ def _on_host(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
     """Microseconds of steps ``[T]`` and of their operations ``[T, marks]``; the clock's own ns."""
     files = {**model.host_files(), **{name: runtime.read(name) for name in runtime.CLOCK}}
-    loaded = host.build(model.plan, model.name, files)
+    loaded = model.build_files(files)
     library, network = loaded._library, loaded._model
     assert network is not None, "built with its handle"
     library.spk_clock_cost.restype = ctypes.c_uint64

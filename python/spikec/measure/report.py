@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from spikec.backend.c.form import Form
+from spikec.backend.c.target import Target
 from spikec.errors import SpikecError
 from spikec.ir import network as ir
 from spikec.ir.operations import Plan
@@ -114,12 +116,13 @@ def costs(model: Model, activities: Sequence[Activity] = (), steps: int | None =
     Raises:
         SpikecError: the compiler for the Cortex-M7 is there and fails.
     """
-    reported = model.report()
+    reported = model.report("cortex-m7")
+    plan = Form("cortex-m7").lay_out(model.plan)
     linked, unmeasured = _linked(model)
     tables = {layer.name: layer.table_bytes for layer in reported.layers}
     if linked is not None:
         tables = dict.fromkeys(tables, 0) | {layer.name: layer.size for layer in linked.layers}
-    ram = ram_by_layer(model.plan)
+    ram = ram_by_layer(plan)
     operations = _operations(model.network, activities, steps)
     layers = []
     for layer in reported.layers:
@@ -153,17 +156,18 @@ def costs(model: Model, activities: Sequence[Activity] = (), steps: int | None =
     )
 
 
-def check_budget(model: Model, budget: Budget) -> None:
+def check_budget(model: Model, budget: Budget, target: Target = "generic") -> None:
     """Holds what is known before anything is linked, tables and state, to a budget.
 
     Raises:
         SpikecError: it is exceeded; the sentence names the layer that takes most.
     """
-    reported = model.report()
+    reported = model.report(target)
+    plan = Form(target).lay_out(model.plan)
     tables = {layer.name: layer.table_bytes for layer in reported.layers}
     sentences = (
         budget.flash_excess(model.name, {"tables, without code": reported.table_bytes}, tables),
-        budget.ram_excess(model.name, {"state": reported.state_bytes}, ram_by_layer(model.plan)),
+        budget.ram_excess(model.name, {"state": reported.state_bytes}, ram_by_layer(plan)),
     )
     if any(sentences):
         raise SpikecError("\n".join(filter(None, sentences)))

@@ -31,7 +31,7 @@ class Budget:
         return _excess(name, "ram", self.ram, parts, layers)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse._ActionsContainer) -> None:
     """The options that state a budget."""
     parser.add_argument(
         "--max-flash", type=byte_count, default=0, metavar="BYTES",

@@ -90,7 +90,7 @@ class Host:
     """
 
     def __init__(
-        self, plan: Plan, name: str, library: Path, readout: Readout | None = None
+        self, plan: Plan, name: str, library: Path, digest: int, readout: Readout | None = None
     ) -> None:
         self._plan = plan
         self._name = name
@@ -111,8 +111,16 @@ class Host:
         plain = bool(np.all(self._sizes == 1.0))
         self._plain = plain and shape.height == shape.width == 1  # as C gives them
         self._model = self._driven(library)
-        if readout is not None and not hasattr(self._library, f"{name}_readout_add"):
+        decides = readout is None or hasattr(self._library, f"{name}_readout_add")
+        if not decides or self._digest() != digest:
             raise SpikecError(_OTHER.format(library=library, name=name))
+
+    def _digest(self) -> int | None:
+        """What tells the library's network from others; None of one that does not say."""
+        try:
+            return ctypes.c_uint32.in_dll(self._library, f"{self._name}_digest").value
+        except ValueError:
+            return None
 
     def _driven(self, library: Path) -> _SpkModel | None:
         """The handle for drivers, if the library has one: then it is checked and can be driven.
@@ -436,18 +444,20 @@ def build(
     plan: Plan,
     name: str,
     files: Mapping[str, str],
+    digest: int,
     flags: tuple[str, ...] = (),
     readout: Readout | None = None,
 ) -> Host:
     """Compiles the generated ``files`` as a shared library and loads it.
 
-    ``readout`` is the one that is among them, if any.
+    ``digest`` is what the C says of itself; ``readout`` is the one that is among it, if any.
 
     Raises:
         SpikecError: there is no C compiler, or it fails.
     """
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
-        return Host(plan, name, _compile(Path(folder), name, files, flags), readout)
+        library = _compile(Path(folder), name, files, flags)
+        return Host(plan, name, library, digest, readout)
 
 
 def _compile(folder: Path, name: str, files: Mapping[str, str], flags: tuple[str, ...]) -> Path:

@@ -17,13 +17,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spikec.cli.main import import_checkpoint, load_network
 from spikec.errors import SpikecError
+from spikec.frontends.load import load
 from spikec.ir import network as ir
 from spikec.ir import network_file
 from spikec.model import Model
@@ -33,9 +33,6 @@ from spikec.semantics import parity, reference
 from spikec.semantics.agreement import agreement
 from spikec.targets import host
 from spikec.targets.cortex_m7 import drive_run as firmware_io
-
-if TYPE_CHECKING:
-    from torch import nn
 
 _TIMEOUT_S = 300.0
 _DENSITIES = (0.0, 0.01, 0.1, 1.0)
@@ -112,16 +109,17 @@ def _test(options: argparse.Namespace) -> bool:
     return right
 
 
-def _network(checkpoint: Path, manifest: dict[str, Any]) -> tuple[nn.Module | None, ir.Network]:
+def _network(checkpoint: Path, manifest: dict[str, Any]) -> tuple[Any, ir.Network]:
     """The network that was compiled, and the torch module that it was, if it was one."""
     if checkpoint.suffix == network_file.SUFFIX:
-        return None, load_network(checkpoint, None, None)[0]
-    return import_checkpoint(checkpoint, manifest["net"], tuple(manifest["input"]))
+        return None, load(checkpoint).network
+    loaded = load(checkpoint, net=manifest["net"], input_shape=tuple(manifest["input"]))
+    return loaded.module, loaded.network
 
 
 def _equals_snntorch(
     name: str,
-    net: nn.Module,
+    net: Any,
     network: ir.Network,
     frames: npt.NDArray[np.float32],
     ran: reference.Trace,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from spikec.backend.c import readout as readouts
 from spikec.backend.c.expand import contract
 from spikec.backend.c.form import Form
-from spikec.backend.c.names import describe_network
+from spikec.backend.c.names import describe_network, digest_network
 from spikec.backend.c.operations import KernelCall, suffix_of
 from spikec.backend.c.tables import tables_of
 from spikec.backend.c.text import one_line, signature, wrapped
@@ -44,6 +44,10 @@ SPK_MUST_USE spk_status {name}_reset({name}_state *state);""",
             f"profiles.\n{heads['step_observed']}"
         )
     functions += _membranes(planned, name)
+    functions.append(
+        "// Tells this network from others.\n"
+        f"extern const uint32_t {name}_digest;  // {digest_network(planned.network):#010x}"
+    )
     functions.append(
         f"""// The output with the largest count; the first one when several have it.
 uint32_t {name}_winner(const uint32_t counts[{upper}_OUTPUTS]);"""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import assert_never
 
@@ -86,3 +87,9 @@ def describe_network(network: ir.Network) -> str:
         found += f" -> {describe_layer(layer)}{reads}"
         before = layer.name
     return found
+
+
+def digest_network(network: ir.Network) -> int:
+    """32 bits that tell a compiled network from others, NAME_digest in C."""
+    text = f"{network.sha256} {network.numbers} {network.input_max} {describe_network(network)}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

@@ -18,7 +18,7 @@ from spikec.backend.c.expand import begin_target, end_target, expand, strict
 from spikec.backend.c.form import Form
 from spikec.backend.c.handle import write_handle, write_handle_header
 from spikec.backend.c.header import membrane_of, write_banner, write_header, write_signatures
-from spikec.backend.c.names import check_name
+from spikec.backend.c.names import check_name, digest_network
 from spikec.backend.c.operations import KernelCall, index_bytes, lower_call, suffix_of, write_call
 from spikec.backend.c.tables import float_literals, rows_of
 from spikec.backend.c.target import Target
@@ -329,6 +329,7 @@ class _Source:
         run = self._dispatch("frame", ["s", "frame", "spikes"])
         parts.append(f"{heads['step_frame']}\n{frame}{run}\n  return SPK_OK;\n}}\n")
         parts += self._membranes()
+        parts.append(f"const uint32_t {name}_digest = {digest_network(network):#010x}u;\n")
         parts.append(
             f"""uint32_t {name}_winner(const uint32_t counts[{upper}_OUTPUTS]) {{
   uint32_t best = 0;

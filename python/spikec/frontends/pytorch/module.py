@@ -74,6 +74,11 @@ class Problem:
         return f"{where}: {self.found}; {self.fix}."
 
 
+def is_module(net: object) -> bool:
+    """Whether something is a torch module."""
+    return isinstance(net, nn.Module)
+
+
 def load_checkpoint(net: nn.Module, path: Path) -> None:
     """Loads the weights in ``path``, a ``state_dict`` saved by ``torch.save``, into ``net``.
 
