@@ -17,7 +17,7 @@ from spikec.ir import network as ir
 from spikec.learning.to_torch import NetworkModule, to_torch
 from spikec.passes.quantize import quantize
 from spikec.semantics import reference
-from tests.frontends.tutorial_networks import TUTORIALS
+from tests.frontends.tutorial_networks import TUTORIALS, Tutorial
 from tests.kernels import cases
 
 ROWS = [row for row in cases.CASES if row.numbers == "f32"]
@@ -56,13 +56,11 @@ def test_every_kind_of_network_spikes_as_the_reference(row: cases.Case) -> None:
 
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda tutorial: tutorial.name)
-def test_networks_as_people_write_them_do_so_too(tutorial: object) -> None:
-    net = tutorial.net()  # type: ignore[attr-defined]
-    shape = tutorial.shape  # type: ignore[attr-defined]
-    network = import_network(net.eval(), shape, "tutorial")
-    rng = np.random.default_rng(3)
-    frames = rng.random((12, *shape), np.float32)
-    assert_same_spikes(network, np.ascontiguousarray(network.input.to_memory(frames)))
+def test_networks_as_people_write_them_do_so_too(tutorial: Tutorial) -> None:
+    network = import_network(tutorial.network(), tutorial.shape, "tutorial")
+    for frames in tutorial.recordings():
+        in_memory = network.input.to_memory(np.asarray(frames, np.float32))
+        assert_same_spikes(network, np.ascontiguousarray(in_memory))
 
 
 def chain() -> nn.Sequential:

@@ -94,9 +94,14 @@ def _module_of(layer: ir.Layer, network: ir.Network, slope: float) -> nn.Module:
     before = network.shape_of(layer.inputs[0])
     match layer:
         case ir.Conv2d():
-            return _convolution(layer, before)
+            conv = _convolution(layer, before)
+            if not before.flat:
+                return conv
+            axes = (before.channels, before.height, before.width)
+            return nn.Sequential(nn.Unflatten(1, axes), conv)
         case ir.Linear():
-            return _linear(layer, before)
+            linear = _linear(layer, before)
+            return linear if before.flat else nn.Sequential(nn.Flatten(), linear)
         case ir.MaxPool2d():
             return _max_pool(layer, before)
         case ir.AvgPool2d():
