@@ -98,7 +98,7 @@ def test_a_step_of_training_lowers_the_loss() -> None:
         counts = torch.stack([module(frame) for frame in frames]).sum(0)
         loss = nn.functional.cross_entropy(counts, labels)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]

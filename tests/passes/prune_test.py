@@ -11,12 +11,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import snntorch
+import torch
+from torch import nn
 
 from spikec.cli import main as cli
 from spikec.errors import SpikecError
 from spikec.ir import network as ir
 from spikec.ir import network_file, soundness
-from spikec.learning import distill as recover
+from spikec.learning.distill import Lessons
+from spikec.learning.to_torch import to_torch
 from spikec.measure import prune_search as prune
 from spikec.model import Model
 from spikec.passes import prune as passes
@@ -208,17 +212,25 @@ def adversarial(network: ir.Network, count: int) -> Array:
 def _climbed(
     network: ir.Network, goal: ir.Layer, neurons: npt.NDArray[np.int64], frames: Array, most: int
 ) -> Array:
-    same = ir.Affine("affine9", "", (), network.input, one(), one(0.0))
-    layers = (same, *network.layers[: network.layers.index(goal)])
-    value, backs = recover.forward(
-        layers, frames, STEPS, recover.parameters(layers), slopes={}
-    )  # fmt: skip
-    ones = np.zeros((STEPS, len(neurons), goal.shape.size), np.float32)
-    ones[:, np.arange(len(neurons)), neurons] = 1
-    slope = ones.reshape(value.shape)
-    for back in reversed(backs):
-        slope = back(slope)
-    return np.where(slope > 0, most, 0).astype(np.float32)
+    axes = network.input.to_axes(frames)
+    given = torch.from_numpy(axes.reshape(STEPS, -1, *axes.shape[1:])).requires_grad_()
+    value = given
+    module = to_torch(network, slope=5.0)
+    assert isinstance(module, nn.Sequential)
+    for layer, part in zip(network.layers, module, strict=True):
+        if layer is goal:
+            break
+        if isinstance(part, snntorch.Leaky):
+            part.reset_mem()
+            value = torch.stack([part(now) for now in value])
+        else:
+            found = part(value.flatten(0, 1))
+            value = found.reshape(STEPS, -1, *found.shape[1:])
+    in_memory = value.movedim(2, -1).flatten(2)
+    picked = in_memory[:, torch.arange(len(neurons)), torch.from_numpy(neurons)].sum()
+    (slope,) = torch.autograd.grad(picked, given)
+    rows = network.input.to_memory(slope.numpy()).reshape(frames.shape)
+    return np.where(rows > 0, most, 0).astype(np.float32)
 
 
 def built(network: ir.Network) -> Host:
@@ -380,55 +392,23 @@ def test_seed_networks_lose_no_spike_of_what_stays() -> None:
     assert_survivors_equal(network, pruned, recordings)
 
 
-def test_slopes_through_every_layer_are_those_of_its_sums() -> None:
-    """Of layers without spikes the slope is exact: held against differences."""
-    random = np.random.default_rng(4)
-    chain = Chain(7, 6, 2).affine(one(1.5), one(0.25))
-    chain.conv(random_weights(random, 3, 2, 1, 4), np.ones(4), stride=2, padding=1, groups=2)
-    chain.pool("max").conv(random_weights(random, 2, 1, 4, 3), np.ones(3), padding=1)
-    chain.pool("avg").flatten()
-    chain.linear(random_weights(random, chain.shape.size, 2), np.ones(2))
-    layers = chain.layers
-    value = random_weights(random, 5, 7, 6, 2)
-    own = recover.parameters(layers)
-    slopes: recover.Parameters = {}
-    out, backs = recover.forward(layers, value, 1, own, slopes)
-    toward = random_weights(random, *out.shape)
-    slope = toward
-    for back in reversed(backs):
-        slope = back(slope)
-
-    def loss(where: recover.Parameters, at: Array) -> float:
-        return float((recover.forward(layers, at, 1, where)[0].astype(np.float64) * toward).sum())
-
-    small = 1e-2
-    for key in own:
-        way = random_weights(random, *own[key].shape)
-        more, less = ({**own, key: own[key] + sign * small * way} for sign in (1, -1))
-        measured = (loss(more, value) - loss(less, value)) / (2 * small)
-        assert measured == pytest.approx(float((slopes[key] * way).sum()), rel=0.02, abs=0.02)
-    way = random_weights(random, *value.shape) * 1e-3
-    measured = (loss(own, value + way) - loss(own, value - way)) / 2
-    assert measured == pytest.approx(float((slope * way).sum()), rel=0.02, abs=1e-3)
-
-
 @pytest.fixture(scope="module")
-def lessons() -> recover.Lessons:
+def lessons() -> Lessons:
     """What the network of ``random_maps``, less what is silent, does with 40 recordings."""
     random = np.random.default_rng(5)
     recordings = [
         random.integers(0, 3, (12, 9, 8, 2)).astype(np.uint8) * (random.random((12, 9, 8, 2)) < 0.3)
         for _ in range(40)
     ]
-    return recover.Lessons.of(passes.prune(random_maps(0)).network, recordings, ())
+    return Lessons.of(passes.prune(random_maps(0)).network, recordings, ())
 
 
-def test_a_channel_that_goes_is_made_up_for(lessons: recover.Lessons) -> None:
+def test_a_channel_that_goes_is_made_up_for(lessons: Lessons) -> None:
     network = passes.prune(random_maps(0)).network
     assert lessons.error(network) == 0
     slims = {
         (one.segment, one.axis): one
-        for one in redundant._candidates(network, redundant._activity(network, lessons.recordings))
+        for one in redundant._candidates(network, redundant._activity(network, lessons))
     }
     assert {("conv1", 0), ("conv1", 1), ("conv1", None), ("conv2", None)} <= set(slims)
     for (segment, axis), slim in slims.items():
@@ -441,7 +421,7 @@ def test_a_channel_that_goes_is_made_up_for(lessons: recover.Lessons) -> None:
         assert [layer.shape for layer in slim.network.layers] == [
             layer.shape for layer in cut.layers
         ]
-    seen = redundant._activity(network, lessons.recordings)["linear1"]
+    seen = redundant._activity(network, lessons)["linear1"]
     readout = passes.segments(network)[-1].weights
     fit = redundant._Fit.of(readout, network, seen)
     worse = 0
@@ -455,14 +435,12 @@ def test_a_channel_that_goes_is_made_up_for(lessons: recover.Lessons) -> None:
 
 
 def test_learning_never_makes_it_worse_and_gives_the_same_each_time(
-    lessons: recover.Lessons,
+    lessons: Lessons,
 ) -> None:
     network = passes.prune(random_maps(0)).network
     found = redundant.slimmer(network, lessons)
     assert found is not None
-    assert redundant.cost(found.network, lessons.recordings) < redundant.cost(
-        network, lessons.recordings
-    )
+    assert redundant.cost(found.network, lessons) < redundant.cost(network, lessons)
     rough = passes.keep(network, {"conv1": np.arange(3)})
     learnt = lessons.learn(rough, 60)
     assert lessons.error(learnt) < lessons.error(rough)
@@ -627,7 +605,7 @@ def test_exact_pruning_needs_no_recordings(
         ([], "prune needs --data DIR"),
         (["--data", "nowhere"], "there is no such folder"),
         (["--data", "few"], "recording(s) are left for"),
-        (["--data", "full", "--input-max", "1"], "raise --input-max or --bins"),
+        (["--data", "full", "--input-max", "1"], "raise --input-max or --time-steps"),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(

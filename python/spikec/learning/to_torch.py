@@ -28,9 +28,9 @@ def to_torch(network: ir.Network, slope: float = _SLOPE) -> nn.Module:
     ``snntorch.utils.reset`` forgets. In eval mode its spikes are the network's. Weights and biases
     are parameters; decays and thresholds are buffers, as in snnTorch.
 
-    A chain of layers that torch and snnTorch have becomes an ``nn.Sequential`` of these, which
-    ``spikec.compile`` reads back. Any other network becomes a ``NetworkModule``. Neurons other than
-    ``Leaky`` run their program, statement by statement.
+    A chain of layers becomes an ``nn.Sequential``, which ``spikec.compile`` reads back where torch
+    and snnTorch have all of them. Any other network, or one with neurons other than ``Leaky``,
+    which run their program statement by statement, becomes a ``NetworkModule``.
 
     Args:
         network: a network of float32.
@@ -47,12 +47,16 @@ def to_torch(network: ir.Network, slope: float = _SLOPE) -> nn.Module:
     modules = {layer.name: _module_of(layer, network, slope) for layer in network.layers}
     before = ir.INPUT
     for layer in network.layers:
-        if layer.inputs != (before,) or type(modules[layer.name]) not in _PLAIN:
+        if layer.inputs != (before,) or isinstance(layer, _REMEMBERS):
             return NetworkModule(network, modules).eval()
         before = layer.name
     if isinstance(network.output, ir.Leaky):
         return nn.Sequential(*modules.values()).eval()
     return NetworkModule(network, modules).eval()
+
+
+_REMEMBERS = (ir.Cell, ir.AffineTT, ir.Previous)
+"""Layers whose states ``snntorch.utils.reset`` does not know."""
 
 
 class NetworkModule(nn.Module):
@@ -105,7 +109,7 @@ def _module_of(layer: ir.Layer, network: ir.Network, slope: float) -> nn.Module:
         case ir.MaxPool2d():
             return _max_pool(layer, before)
         case ir.AvgPool2d():
-            return _AveragePool(layer)
+            return _average_pool(layer, before)
         case ir.Affine():
             return _Affine(layer)
         case ir.AffineTT():
@@ -199,8 +203,17 @@ def _max_pool(pool: ir.MaxPool2d, before: ir.Shape) -> nn.Module:
     )
 
 
-def _leaky(leaky: ir.Leaky, slope: float) -> snntorch.Leaky:
-    return snntorch.Leaky(
+def _average_pool(pool: ir.AvgPool2d, before: ir.Shape) -> nn.Module:
+    sizes = zip((before.height, before.width), pool.kernel, pool.stride, pool.padding, strict=True)
+    whole = tuple((size + 2 * pad - kernel) // stride + 1 for size, kernel, stride, pad in sizes)
+    plain = np.all(pool.divisors == pool.kernel[0] * pool.kernel[1])
+    if before.line or not plain or whole != (pool.shape.height, pool.shape.width):
+        return _AveragePool(pool)
+    return nn.AvgPool2d(pool.kernel, pool.stride, pool.padding)
+
+
+def _leaky(leaky: ir.Leaky, slope: float) -> nn.Module:
+    neurons: nn.Module = snntorch.Leaky(
         beta=_by_axes(leaky.beta, leaky.shape),
         threshold=_by_axes(leaky.threshold, leaky.shape),
         graded_spikes_factor=_by_axes(leaky.grade, leaky.shape),
@@ -209,12 +222,7 @@ def _leaky(leaky: ir.Leaky, slope: float) -> snntorch.Leaky:
         spike_grad=surrogate.fast_sigmoid(slope),
         init_hidden=True,
     )
-
-
-_PLAIN = (
-    nn.Conv1d, nn.Conv2d, nn.Linear, nn.MaxPool1d, nn.MaxPool2d, nn.Flatten, nn.Unflatten,
-    snntorch.Leaky,
-)  # fmt: skip
+    return neurons
 
 
 class _Padded(nn.Module):
@@ -332,7 +340,7 @@ class _Cells(nn.Module):
             values[step.name] = found
         self._states = {state.name: values[state.next] + zero for state in cell.states}
         if cell.fires is not None:
-            return cast(torch.Tensor, values[cell.fires] * self.grade)
+            return values[cell.fires] * cast(torch.Tensor, self.grade)
         assert cell.value is not None, "a cell that never fires hands on a value"
         return values[cell.value] + zero
 

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from spikec.errors import SpikecError
 from spikec.ir import network as ir
-from spikec.learning import distill as recover
 from spikec.measure import profile
 from spikec.measure.evaluate import Evaluation, evaluate
 from spikec.model import Model
@@ -31,7 +30,6 @@ from spikec.targets.host import Host
 _LEAST = 0.25  # of the original's estimated cost: no level below
 _FEWEST = 10  # recordings of calibration, validation and judging each
 _CALIBRATION = 1000  # recordings at most
-_SURVEYED = 80  # of them, on which the cost is estimated
 _TIMED = 3  # judged recordings on which time or instructions are counted
 _TOO_FAR = 5  # times the drop in accuracy that is allowed: no level after that
 
@@ -159,9 +157,8 @@ def find_levels(
 ) -> tuple[list[Level], list[Stage]]:
     """The curve, from the original on, and the network at each of its points."""
     recordings = _frames(split.calibration, original, steps)
-    survey = recordings[:: max(1, len(recordings) // _SURVEYED)]
-    whole = redundant.cost(original, survey)
-    lessons = recover.Lessons.of(original, recordings, _labels(original, split))
+    lessons = _lessons(original, recordings, _labels(original, split))
+    whole = redundant.cost(original, lessons)
     first = Stage("original", original, passes.everything(original), (), {})
     stages, levels = [first], [judge_stage(first, split, steps, asked.target)]
 
@@ -184,7 +181,7 @@ def find_levels(
         last = dataclasses.replace(rare, network=tuned, learnt=True)
         if not add(last):
             return levels, stages
-    while redundant.cost(last.network, survey) > _LEAST * whole:
+    while redundant.cost(last.network, lessons) > _LEAST * whole:
         found = redundant.slimmer(last.network, lessons)
         if found is None:
             break
@@ -203,9 +200,27 @@ def learn_from_all(
     """The chosen network once it has learnt from the recordings that chose it, too."""
     every = dataclasses.replace(split, calibration=(*split.calibration, *split.validation))
     recordings = _frames(every.calibration, original, steps)
-    lessons = recover.Lessons.of(original, recordings, _labels(original, every))
+    lessons = _lessons(original, recordings, _labels(original, every))
     tuned = lessons.learn(chosen.network, 2 * asked.updates)
     return dataclasses.replace(chosen, name=f"{chosen.name}, all", network=tuned)
+
+
+def _lessons(
+    original: ir.Network, recordings: _Recordings, labels: Sequence[int]
+) -> redundant.Lessons:
+    """What pruned networks learn from, by torch.
+
+    Raises:
+        SpikecError: torch is not here.
+    """
+    try:
+        from spikec.learning.distill import Lessons
+    except ModuleNotFoundError as error:
+        raise SpikecError(
+            f"pruning by recordings trains what is left, which needs the package {error.name!r}: "
+            "pip install torch snntorch; or give --exact, which trains nothing."
+        ) from error
+    return Lessons.of(original, recordings, labels)
 
 
 def _labels(network: ir.Network, split: Split) -> list[int]:

@@ -10,20 +10,19 @@ squared error ``w_b' (inv(G)_bb)^-1 w_b`` (the surgeon's rule: Hassibi and Stork
 By this rule each layer names the channels to go until a multiple of four is left, which is how many
 the kernels work on at a time; each convolution also names the last row and the last column of its
 kernel. The few whose networks err least in the outputs' currents, for what they save, learn for a
-while (``recover``), and the best of them is taken.
+while, and the best of them is taken. What they learn from, and by what, is handed in: ``Lessons``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from spikec.ir import network as ir
-from spikec.learning import distill as recover
 from spikec.passes import prune
 
 _Matrix: TypeAlias = npt.NDArray[np.float64]
@@ -57,13 +56,29 @@ class Slim:
     error: float
 
 
-def slimmer(network: ir.Network, lessons: recover.Lessons) -> Slim | None:
+class Lessons(Protocol):
+    """What networks learn from; ``learning.distill.Lessons`` does it with torch."""
+
+    def few(self, count: int) -> Lessons:
+        """The same with about ``count`` recordings."""
+
+    def error(self, network: ir.Network) -> float:
+        """How far the output currents of ``network`` are off, as a share of their variance."""
+
+    def learn(self, network: ir.Network, updates: int) -> ir.Network:
+        """``network`` after so many updates of its weights."""
+
+    def reads(self, network: ir.Network) -> Iterator[Mapping[str, ir.Floats]]:
+        """What each layer with weights reads, ``[T, B, H, W, C]`` by its name, batch by batch."""
+
+
+def slimmer(network: ir.Network, lessons: Lessons) -> Slim | None:
     """``network`` without what is the most redundant; None when nothing more may go.
 
     It is held against what ``lessons`` want, from which it may differ already.
     """
     few = lessons.few(_COMPARED)
-    seen = _activity(network, lessons.few(_SURVEYED).recordings)
+    seen = _activity(network, lessons.few(_SURVEYED))
     rates = {name: one.rates for name, one in seen.items()}
     cost_now = _cost(network, rates)
     found: list[tuple[float, float, Slim]] = []
@@ -110,11 +125,15 @@ def _candidates(network: ir.Network, seen: Mapping[str, _Seen]) -> Iterator[Slim
 
 def _refitted(network: ir.Network, name: str, fit: _Fit) -> ir.Network:
     """``network`` with the weights of layer ``name`` that fit."""
-    found = recover.parameters(network.layers)
     weights = fit.solution.astype(np.float32)
-    found[name, "weight"] = weights[:-1].reshape(found[name, "weight"].shape)
-    found[name, "bias"] = weights[-1]
-    return recover.with_parameters(network, found)
+    layers = []
+    for layer in network.layers:
+        if isinstance(layer, ir.Conv2d | ir.Linear) and layer.name == name:
+            weight = np.ascontiguousarray(weights[:-1].reshape(layer.weight.shape))
+            bias = weights[-1] + np.float32(0.0)  # no -0.0 to start a sum from
+            layer = dataclasses.replace(layer, weight=weight, bias=bias)
+        layers.append(layer)
+    return dataclasses.replace(network, layers=tuple(layers))
 
 
 def _rates_without(
@@ -129,9 +148,9 @@ def _rates_without(
     return {name: np.delete(each, gone.get(name, [])) for name, each in rates.items()}
 
 
-def cost(network: ir.Network, recordings: Sequence[npt.NDArray[np.generic]]) -> float:
+def cost(network: ir.Network, lessons: Lessons) -> float:
     """About how many Cortex-M7 instructions a step takes, to compare networks by."""
-    seen = _activity(network, recordings)
+    seen = _activity(network, lessons.few(_SURVEYED))
     return _cost(network, {name: one.rates for name, one in seen.items()})
 
 
@@ -147,34 +166,55 @@ class _Seen:
     rates: _Matrix
 
 
-def _activity(
-    network: ir.Network, recordings: Sequence[npt.NDArray[np.generic]]
-) -> dict[str, _Seen]:
+def _activity(network: ir.Network, lessons: Lessons) -> dict[str, _Seen]:
     """What every layer with weights reads, over all recordings."""
-    steps = len(recordings[0])
-    own = recover.parameters(network.layers)
     found: dict[str, _Seen] = {}
-    for value in recover.batches(recordings):
-        read: dict[str, ir.Floats] = {}
-        recover.forward(network.layers, value, steps, own, seen=read)
+    frames = 0
+    for read in lessons.reads(network):
         for part in prune.segments(network):
             inputs = read[part.name]
-            beta = part.spiking.beta.mean() if part.spiking else 0.0
-            decay = np.full((1, 1, 1), beta, np.float32)  # as the neurons' membranes sum it
-            sums = recover.summed(inputs, steps, decay)
-            ones = recover.summed(np.ones((len(inputs), 1, 1, 1), np.float32), steps, decay)
+            steps, count = inputs.shape[:2]
+            beta = part.spiking.beta.mean() if part.spiking else np.float32(0.0)
+            sums = _sum_over_time(inputs, beta).reshape(-1, *inputs.shape[2:])
+            ones = _sum_over_time(np.ones((steps, count), np.float32), beta).reshape(-1, 1)
             if isinstance(part.weights, ir.Conv2d):
-                sums = recover.windows(sums, part.weights)
+                sums = _windows(sums, part.weights)
             places = part.weights.shape.height * part.weights.shape.width
-            rows = sums.reshape(len(inputs) * places, -1)
-            rows = np.concatenate([rows, np.repeat(ones.reshape(-1, 1), places, axis=0)], axis=1)
+            rows = sums.reshape(steps * count * places, -1)
+            rows = np.concatenate([rows, np.repeat(ones, places, axis=0)], axis=1)
             products = (rows.T @ rows).astype(np.float64)
-            active = np.count_nonzero(inputs, axis=(0, 1, 2)) / (steps * len(recordings))
+            active = np.count_nonzero(inputs, axis=(0, 1, 2, 3)).astype(np.float64)
             before = found.get(part.name)
             if before is not None:
                 products, active = products + before.products, active + before.rates
             found[part.name] = _Seen(products, active)
-    return found
+        frames += steps * count
+    return {name: _Seen(one.products, one.rates / frames) for name, one in found.items()}
+
+
+def _sum_over_time(value: ir.Floats, beta: np.float32) -> ir.Floats:
+    """``value [T, ...]`` added up over time, what is old decaying by ``beta``."""
+    sums = value.copy()
+    for t in range(1, len(sums)):
+        sums[t] += beta * sums[t - 1]
+    return sums
+
+
+def _windows(value: ir.Floats, conv: ir.Conv2d) -> ir.Floats:
+    """What each output of a convolution sees, ``[N, y, x, ky, kx, C]``, a view; 0 outside."""
+    ky, kx = conv.weight.shape[:2]
+    (sy, sx), (py, px), (dy, dx) = conv.stride, conv.padding, conv.dilation
+    height, width = conv.shape.height, conv.shape.width
+    tall, wide = (height - 1) * sy + (ky - 1) * dy + 1, (width - 1) * sx + (kx - 1) * dx + 1
+    low, right = max(0, tall - py - value.shape[1]), max(0, wide - px - value.shape[2])
+    padded = np.pad(value, ((0, 0), (py, low), (px, right), (0, 0)))
+    n, y, x, c = padded.strides
+    return np.lib.stride_tricks.as_strided(
+        padded,
+        (len(value), height, width, ky, kx, value.shape[3]),
+        (n, y * sy, x * sx, y * dy, x * dx, c),
+        writeable=False,
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
