@@ -196,13 +196,13 @@ def _measure(case: Case, gcc: Sequence[str], qemu: Sequence[str]) -> Result:
     inputs = network.input.size
     active = [host.active_inputs(model.network, frames) for frames in case.recordings]
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
-        elf = firmware_build.build(model.name, model.files(), Path(folder), gcc)
+        elf = firmware_build.build(model.name, model.driven_files("cortex-m7"), Path(folder), gcc)
         size = profile.sizes(elf, model.name)
         measured = firmware_trace.measure(qemu, elf, active, inputs, _TIMEOUT_S)
         ours, cycles = _program(qemu, elf, size, active[0], measured, inputs)
     small = Model.of(network, "network", "int8")
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
-        elf = firmware_build.build(small.name, small.files(), Path(folder), gcc)
+        elf = firmware_build.build(small.name, small.driven_files("cortex-m7"), Path(folder), gcc)
         size = profile.sizes(elf, small.name)
         ran = firmware_trace.measure(qemu, elf, active, inputs, _TIMEOUT_S)
         int8, _ = _program(qemu, elf, size, active[0], ran, inputs)

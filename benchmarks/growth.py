@@ -245,7 +245,9 @@ def instructions(
     found = []
     with tempfile.TemporaryDirectory(prefix="spikec_") as name:
         given, output = Path(name) / "input", Path(name) / "output"
-        elf = firmware_build.build(model.name, model.files(), Path(name), tools.gcc)
+        elf = firmware_build.build(
+            model.name, model.driven_files("cortex-m7"), Path(name), tools.gcc
+        )
         for recording in recordings:
             active = host.active_inputs(model.network, recording)
             write_input(

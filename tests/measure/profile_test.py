@@ -115,7 +115,7 @@ def profiled() -> profile.Profile:
 
 @functools.cache
 def elf(folder: Path) -> Path:
-    return firmware_build.build("network", model().files(), folder)
+    return firmware_build.build("network", model().driven_files("cortex-m7"), folder)
 
 
 def measured(folder: Path) -> Measured:
@@ -327,9 +327,11 @@ def test_a_missing_program_is_an_error_that_names_its_package(
 
 def test_a_compiler_that_fails_says_what_it_said(tmp_path: Path) -> None:
     with pytest.raises(SpikecError, match=r"(?s)the cross compiler failed: \S*false.*nothing"):
-        firmware_build.build("network", model().files(), tmp_path, ["false"])
+        firmware_build.build("network", model().driven_files("cortex-m7"), tmp_path, ["false"])
     with pytest.raises(SpikecError, match="cannot be started"):
-        firmware_build.build("network", model().files(), tmp_path, [str(tmp_path / "none")])
+        firmware_build.build(
+            "network", model().driven_files("cortex-m7"), tmp_path, [str(tmp_path / "none")]
+        )
 
 
 def test_a_profile_needs_steps() -> None:

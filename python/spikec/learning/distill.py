@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from spikec.ir import network as ir
-from spikec.learning.to_torch import to_torch
+from spikec.learning.to_torch import to_torch, weighted_part
 
 Recordings: TypeAlias = Sequence[npt.NDArray[np.generic]]
 
@@ -193,9 +193,9 @@ class _Student:
         layers = network.layers[: network.layers.index(last)]
         self.parts = list(zip(layers, module, strict=False))
         self.weighted = {
-            layer.name: part
+            layer.name: weights
             for layer, part in self.parts
-            if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Linear)
+            if (weights := weighted_part(part)) is not None
         }
         self.beta = torch.from_numpy(
             np.broadcast_to(last.beta, (last.shape.height, last.shape.width, last.shape.channels))

@@ -225,6 +225,15 @@ def _leaky(leaky: ir.Leaky, slope: float) -> nn.Module:
     return neurons
 
 
+def weighted_part(module: nn.Module) -> nn.Conv1d | nn.Conv2d | nn.Linear | None:
+    """The layer with weights that a module of ``to_torch`` is or holds, if any."""
+    if isinstance(module, _Padded):
+        return weighted_part(module.layer)
+    if isinstance(module, nn.Sequential):
+        return weighted_part(module[-1])
+    return module if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear) else None
+
+
 class _Padded(nn.Module):
     """A layer whose input is padded with zeros, otherwise on one side than on the other."""
 

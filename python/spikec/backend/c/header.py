@@ -220,7 +220,7 @@ def comment(text: str) -> str:
 
 def _labelled(label: str, text: str) -> str:
     """A comment behind a label, wrapped under it."""
-    return "\n".join(wrapped(f"// {label:<9} {text}", "//           "))
+    return "\n".join(wrapped(f"// {label:<9}{text}", "//          "))
 
 
 def _describe_numbers(network: ir.Network) -> str:

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import assert_never
+
+import numpy as np
 
 from spikec.backend.c.text import KEYWORDS, one_line
 from spikec.errors import SpikecError
@@ -90,6 +94,25 @@ def describe_network(network: ir.Network) -> str:
 
 
 def digest_network(network: ir.Network) -> int:
-    """32 bits that tell a compiled network from others, NAME_digest in C."""
-    text = f"{network.sha256} {network.numbers} {network.input_max} {describe_network(network)}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+    """32 bits that tell a compiled network from others, NAME_digest in C: layers and weights."""
+    digest = hashlib.sha256(describe_network(network).encode())
+    digest.update(f"{network.numbers} {network.input_max}".encode())
+    for layer in network.layers:
+        for value in _values_of(layer):
+            digest.update(
+                value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+            )
+    return int.from_bytes(digest.digest()[:4], "big")
+
+
+def _values_of(held: object) -> Iterator[object]:
+    """What a layer consists of, what it was called before apart."""
+    if dataclasses.is_dataclass(held):
+        for field in dataclasses.fields(held):
+            if field.name != "source":
+                yield from _values_of(getattr(held, field.name))
+    elif isinstance(held, tuple):
+        for each in held:
+            yield from _values_of(each)
+    else:
+        yield held

@@ -77,8 +77,8 @@ def build(
     """
     command = list(gcc) if gcc is not None else compiler()
     own = (*runtime.FIRMWARE, *runtime.DRIVER)
-    firmware = runtime.with_includes({file: runtime.read(file) for file in own})
-    for file in sorted(firmware.keys() & files.keys()):
+    firmware = {file: runtime.read(file) for file in own if file not in files}
+    for file in sorted(set(runtime.FIRMWARE) & files.keys()):
         raise SpikecError(
             f"the network {name!r} has a file {file}, as the program that runs it has; give the "
             "network another name."
