@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from spikec.backend.c import runtime
+from spikec.backend.c.expand import expand
 from spikec.errors import SpikecError
 from spikec.ir import network as ir
 
@@ -67,6 +68,7 @@ def plain_dense(network: ir.Network) -> tuple[dict[str, str], tuple[str, ...]]:
     files = {
         f"{NAME}.h": _HEADER.format(members="\n".join(members)),
         f"{NAME}.c": _SOURCE.format(
+            checks=expand("spk_active_check", "generic", wide_index=False).text,
             tables="\n".join(tables), body="\n".join(body), inputs=network.input.size,
             outputs=network.output.shape.size, output=where[network.output.name],
         ),
@@ -177,6 +179,7 @@ _SOURCE = """\
 #include <math.h>
 #include <string.h>
 
+{checks}
 {tables}
 
 spk_status dense_step(dense_state *s, const spk_active *active, size_t count, uint8_t *spikes,

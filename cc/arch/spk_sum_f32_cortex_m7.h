@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The innermost loop of collecting for a Cortex-M7 with its floating-point unit: sixteen sums stay
+// The innermost loop of gathering for a Cortex-M7 with its floating-point unit: sixteen sums stay
 // in s0 to s15, sixteen weights come with one load of many registers. Same bits.
 #ifndef SPK_SUM_F32_CORTEX_M7_H_
 #define SPK_SUM_F32_CORTEX_M7_H_

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The innermost loop of collecting in plain C, four channels at a time.
+// The innermost loop of gathering in plain C, four channels at a time.
 #ifndef SPK_SUM_F32_GENERIC_H_
 #define SPK_SUM_F32_GENERIC_H_
 

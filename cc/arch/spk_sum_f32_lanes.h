@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The innermost loop of collecting in vectors. Sums stay in registers; the two columns take turns,
+// The innermost loop of gathering in vectors. Sums stay in registers; the two columns take turns,
 // since one sum alone would wait for its own additions; and an entry that both outputs of a column
 // add is read once.
 #ifndef SPK_SUM_F32_LANES_H_

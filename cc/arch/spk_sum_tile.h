@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a tile of two by two outputs of a collecting layer adds up.
+// What a tile of two by two outputs of a gathering layer adds up.
 #ifndef SPK_SUM_TILE_H_
 #define SPK_SUM_TILE_H_
 

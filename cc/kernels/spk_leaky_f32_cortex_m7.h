@@ -91,8 +91,8 @@ SPK_KERNEL spk_index *spk_leaky_fours_f32(const spk_leaky_f32 *leaky, const floa
           SPK_RESET_AND_FIRE_("s6", "s2") SPK_RESET_AND_FIRE_("s7", "s3")
           "1:\n\t"
           "vstmia %[membrane]!, {s0-s3}"
-          : [current] "+r"(current), [membrane] "+r"(membrane), [spikes] "+r"(spikes), [index] "=&r"(index), "+t"(a),
-            "+t"(b), "+t"(c), "+t"(d)
+          : [current] "+r"(current), [membrane] "+r"(membrane), [spikes] "+r"(spikes),
+            [index] "=&r"(index), "+t"(a), "+t"(b), "+t"(c), "+t"(d)
           : [beta] "t"(beta), [threshold] "t"(threshold), [membranes] "r"(membranes)
           : "cc", "memory", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11");
     } while (membrane != end);

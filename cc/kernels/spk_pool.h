@@ -31,7 +31,8 @@ SPK_KERNEL void spk_maxpool_dense_NUM(const spk_pool *pool, const TYPE *restrict
     for (uint32_t x = 0; x < pool->out_width; x++, out += pool->channels) {
       const spk_extent rows = pool->rows[y];
       const spk_extent cols = pool->cols[x];
-      const TYPE *corner = in + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
+      const size_t first = ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
+      const TYPE *corner = in + first;
       for (uint32_t c = 0; c < pool->channels; c++) {
         TYPE largest = corner[c];
         for (uint32_t i = 0; i < rows.taps; i++) {
@@ -84,7 +85,8 @@ SPK_KERNEL void spk_sumpool_dense_NUM(const spk_pool *pool, const TYPE *restrict
     for (uint32_t x = 0; x < pool->out_width; x++, out += pool->channels) {
       const spk_extent rows = pool->rows[y];
       const spk_extent cols = pool->cols[x];
-      const TYPE *corner = in + ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
+      const size_t first = ((size_t)rows.first * pool->in_width + cols.first) * pool->channels;
+      const TYPE *corner = in + first;
       for (uint32_t c = 0; c < pool->channels; c++) {
         TYPE sum = 0;
         for (uint32_t i = 0; i < rows.taps; i++) {

@@ -46,36 +46,36 @@ typedef struct spk_scatter_conv2d_NUM {
 
 // What the inputs of one position have in common: the outputs that they reach, and the weights of
 // channel 0. Where there are groups, channel 0's outputs.
-typedef struct spk_scatter_place_NUM {
+typedef struct spk_reach_NUM {
   SUM *out;
   const WEIGHT *weight;
   uint32_t rows;  // how many of each
   uint32_t cols;
-} spk_scatter_place_NUM;
+} spk_reach_NUM;
 
 // The place of column x that reaches the rows `rows` of outputs, whose `out` counts from the row
 // that `out` points to.
-SPK_KERNEL spk_scatter_place_NUM spk_scatter_conv2d_reach_NUM(const spk_scatter_conv2d_NUM *conv,
-                                                              spk_span rows, uint32_t x, SUM *out) {
+SPK_KERNEL spk_reach_NUM spk_scatter_conv2d_reach_NUM(const spk_scatter_conv2d_NUM *conv,
+                                                      spk_span rows, uint32_t x, SUM *out) {
   const spk_span cols = conv->cols[x];
   const size_t out_row = (size_t)conv->out_width * conv->out_channels;
   const size_t weight_row = (size_t)conv->kernel_width * conv->group_out;
-  return (spk_scatter_place_NUM){
-      out + rows.out * out_row + (size_t)cols.out * conv->out_channels,
-      conv->weight + rows.tap * weight_row + (size_t)cols.tap * conv->group_out, rows.taps,
-      cols.taps};
+  return (spk_reach_NUM){out + rows.out * out_row + (size_t)cols.out * conv->out_channels,
+                         conv->weight + rows.tap * weight_row + (size_t)cols.tap * conv->group_out,
+                         rows.taps, cols.taps};
 }
 
 // The same for input position p and all rows of outputs, the first of which `out` points to.
-SPK_KERNEL spk_scatter_place_NUM spk_scatter_conv2d_find_NUM(const spk_scatter_conv2d_NUM *conv,
-                                                             uint32_t p, SUM *out) {
+SPK_KERNEL spk_reach_NUM spk_scatter_conv2d_find_NUM(const spk_scatter_conv2d_NUM *conv, uint32_t p,
+                                                     SUM *out) {
   return spk_scatter_conv2d_reach_NUM(conv, conv->rows[p / conv->in_width], p % conv->in_width,
                                       out);
 }
 
 // The same for the `rows` rows of outputs from `first` on, the first of which `out` points to.
-SPK_KERNEL spk_scatter_place_NUM spk_scatter_conv2d_band_find_NUM(
-    const spk_scatter_conv2d_NUM *conv, uint32_t p, uint32_t first, uint32_t rows, SUM *out) {
+SPK_KERNEL spk_reach_NUM spk_scatter_conv2d_band_find_NUM(const spk_scatter_conv2d_NUM *conv,
+                                                          uint32_t p, uint32_t first, uint32_t rows,
+                                                          SUM *out) {
   const spk_span all = conv->rows[p / conv->in_width];
   const uint32_t end = all.out + all.taps < first + rows ? all.out + all.taps : first + rows;
   const uint32_t from = all.out > first ? all.out : first;
@@ -85,9 +85,8 @@ SPK_KERNEL spk_scatter_place_NUM spk_scatter_conv2d_band_find_NUM(
 }
 
 // Adds what one input, which is not zero, contributes to the outputs of its place.
-SPK_KERNEL void spk_scatter_conv2d_add_NUM(const spk_scatter_conv2d_NUM *conv,
-                                           spk_scatter_place_NUM place, uint32_t channel,
-                                           VALUE value) {
+SPK_KERNEL void spk_scatter_conv2d_add_NUM(const spk_scatter_conv2d_NUM *conv, spk_reach_NUM place,
+                                           uint32_t channel, VALUE value) {
   const size_t weight_row = (size_t)conv->kernel_width * conv->group_out;
   const size_t out_step = (size_t)conv->row_step * conv->out_width * conv->out_channels;
   const WEIGHT *restrict weight = place.weight + channel * (size_t)conv->kernel_height * weight_row;
@@ -113,8 +112,8 @@ SPK_KERNEL void spk_scatter_conv2d_add_NUM(const spk_scatter_conv2d_NUM *conv,
 // The same for spikes at one position, `many` of them, whose weights are given, where no outputs
 // stand between those of two taps: outputs are read and written once for all.
 SPK_KERNEL void spk_scatter_conv2d_add_many_NUM(const spk_scatter_conv2d_NUM *conv,
-                                                spk_scatter_place_NUM place,
-                                                const WEIGHT *const *weights, uint32_t many) {
+                                                spk_reach_NUM place, const WEIGHT *const *weights,
+                                                uint32_t many) {
   const size_t weight_row = (size_t)conv->kernel_width * conv->group_out;
   const size_t out_step = (size_t)conv->row_step * conv->out_width * conv->out_channels;
   SPK_UNROLL
@@ -128,7 +127,7 @@ SPK_KERNEL void spk_scatter_conv2d_add_many_NUM(const spk_scatter_conv2d_NUM *co
 // Adds what the spikes at one position contribute to the outputs of its place: the one numbered i
 // and those after it, `count` in all. Returns the number of the first one elsewhere.
 SPK_KERNEL size_t spk_scatter_conv2d_add_spikes_NUM(const spk_scatter_conv2d_NUM *conv,
-                                                    spk_scatter_place_NUM place, uint32_t position,
+                                                    spk_reach_NUM place, uint32_t position,
                                                     const spk_index *spikes, size_t i,
                                                     size_t count) {
   const uint32_t channels = conv->in_channels;
@@ -194,7 +193,7 @@ SPK_KERNEL void spk_scatter_conv2d_spikes_NUM(const spk_scatter_conv2d_NUM *conv
   spk_scatter_conv2d_start_NUM(conv, conv->out_height, out);
   for (size_t i = 0; i < count;) {
     const uint32_t position = spikes[i] / channels;
-    const spk_scatter_place_NUM place = spk_scatter_conv2d_find_NUM(conv, position, out);
+    const spk_reach_NUM place = spk_scatter_conv2d_find_NUM(conv, position, out);
     i = spk_scatter_conv2d_add_spikes_NUM(conv, place, position, spikes, i, count);
   }
 }
@@ -252,8 +251,7 @@ SPK_KERNEL void spk_scatter_conv2d_band_spikes_NUM(const spk_scatter_conv2d_NUM 
   *at = i;
   while (i < count && spikes[i] < to) {
     const uint32_t position = spikes[i] / channels;
-    const spk_scatter_place_NUM place =
-        spk_scatter_conv2d_band_find_NUM(conv, position, first, rows, out);
+    const spk_reach_NUM place = spk_scatter_conv2d_band_find_NUM(conv, position, first, rows, out);
     i = spk_scatter_conv2d_add_spikes_NUM(conv, place, position, spikes, i, count);
   }
 }

@@ -382,7 +382,7 @@ def recording_of(width: int, height: int) -> Recording:
 def command(tmp_path: Path, *more: str) -> list[str]:
     torch.save(network().state_dict(), tmp_path / "net.pt")
     return [
-        "profile", str(tmp_path / "net.pt"), "--net", "tests.profile_test:network",
+        "profile", str(tmp_path / "net.pt"), "--net", "tests.measure.profile_test:network",
         "--input", "2,9,8", "--bins", "4", *more,
     ]  # fmt: skip
 

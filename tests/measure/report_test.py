@@ -220,7 +220,7 @@ def exporter(folder: Path, *more: str) -> int:
     out = str(folder / "made")
     return cli.main(
         ["compile", saved(folder), "--numbers", "f32", "--name", "network", "--out", out,
-         "--generated-only", *more, "--quiet"]
+         "--driven", *more, "--quiet"]
     )  # fmt: skip
 
 

@@ -432,6 +432,7 @@ def test_inputs_are_declared_to_be_at_most_255_unless_one_says_otherwise() -> No
     files = Model.of(network, "net", "int8", input_max=7).files()
     said = files["net.h"].replace("\n//          ", " ")
     assert "for integer inputs from 0 to 7" in said
+    said = " ".join(files["net.h"].replace("\n// ", " ").split())
     assert "a value that is not an integer from 0 to 7." in said
 
 

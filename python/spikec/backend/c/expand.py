@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 
 from spikec.backend.c.runtime import list_room, read
 from spikec.backend.c.target import Target
+from spikec.backend.c.text import signature, wrapped
 
 _VECTORS = (
     "spk_lanes.h", "spk_run_f32_lanes.h", "spk_run_int_lanes.h", "spk_sum_f32_lanes.h",
@@ -101,7 +102,7 @@ def expand(body: str, target: Target, wide_index: bool) -> Expansion:
     for item in found:
         if item.file != shown:
             shown, comment = item.file, ""
-            parts.append(f"// {library.titles[shown]}")
+            parts.append("\n".join(wrapped(f"// {library.titles[shown]}", "// ")))
         repeated = item.comment == comment
         comment = item.comment
         parts.append(item.code if repeated or not comment else f"{comment}\n{item.code}")
@@ -174,8 +175,9 @@ def begin_target(target: Target) -> str:
                 f"{_X86.format(target=target)}"
                 "#if defined(__clang__)\n"
                 "#include <immintrin.h>\n"
-                f'#pragma clang attribute push(__attribute__((target("{features}"))), '
-                "apply_to = function)\n"
+                "#pragma clang attribute push(__attribute__((target( \\\n"
+                f'    "{features}"))), \\\n'
+                "    apply_to = function)\n"
                 "#else\n"
                 f'#pragma GCC target("arch={target}{wide}")\n'
                 "#include <immintrin.h>\n"
@@ -258,8 +260,7 @@ def _first_sentence(text: str) -> str:
         raise ValueError(f"a file without a head comment: {text[:60]!r}")
     words = " ".join(line.removeprefix("//").strip() for line in head[1].splitlines())
     sentence = re.match(r".*?[.:](?= |$)", words)
-    short = (sentence[0] if sentence else words).rstrip(".:")
-    return short if len(short) < 70 else short[:66].rpartition(" ")[0] + " ..."
+    return (sentence[0] if sentence else words).rstrip(".:")
 
 
 def _names_in(code: str) -> set[str]:
@@ -293,10 +294,21 @@ def _expand_templates(file: str, text: str, keys: frozenset[str]) -> str:
             raise ValueError(f"{file}: a template without an end: {line!r}") from None
         for row in rows:
             body = _filter(lines[at:end], keys | {row[head[0]]})
-            done += [_replace_words(each, row) for each in body]
-            done.append("")
+            text = "\n".join(_replace_words(each, row) for each in body)
+            done += [*_FUNCTION.sub(_set_head, text).split("\n"), ""]
         at = end + 1
     return "\n".join(_filter(done, keys))
+
+
+_FUNCTION = re.compile(r"^(?:SPK_KERNEL|SPK_APART|static inline) [^;{}]*?\) \{$", re.MULTILINE)
+"""The head of a function."""
+
+
+def _set_head(match: re.Match[str]) -> str:
+    """A function's head, set anew: what replaced the words may be longer or shorter."""
+    start, _, rest = " ".join(match[0].split()).partition("(")
+    arguments = rest.strip().removesuffix(") {").replace("* ", "*").split(", ")
+    return signature(start.replace("* ", "*"), arguments, " {")
 
 
 _ONLY = re.compile(r"\s*//@ only ([\w -]+)$")

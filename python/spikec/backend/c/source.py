@@ -130,10 +130,9 @@ class _Source:
             write_banner(planned, what, self.calls, self.form) + strict(),
             *([begin] if begin else []),
             f'#include "{name}.h"\n\n{includes}\n',
-            f"static_assert(sizeof({name}_state) - {self.upper}_STATE_BYTES < "
-            f"_Alignof({name}_state),\n"
-            f'              "the state is as large as {name}.h says, filled up to where another '
-            f'may start");\n',
+            f"static_assert(sizeof({name}_state) - {self.upper}_STATE_BYTES <\n"
+            f"                  _Alignof({name}_state),\n"
+            f'              "the state is as large as {name}.h says");\n',
             "// Set it to place tables in a section of yours: the external flash, say.\n"
             "#ifndef SPK_TABLE\n#define SPK_TABLE\n#endif\n",
             kernels.text,

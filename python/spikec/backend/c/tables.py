@@ -10,7 +10,7 @@ from typing import Literal, Protocol, assert_never
 import numpy as np
 
 from spikec.backend.c.target import Target
-from spikec.backend.c.text import WIDTH
+from spikec.backend.c.text import WIDTH, wrapped
 from spikec.ir import network as ir
 from spikec.ir.operations import SIZES, Number
 from spikec.ir.taps import spans, tap_order
@@ -346,7 +346,8 @@ def _extent_table(layer: str, name: str, entries: Sequence[tuple[int, int]], cap
 
 def _text(caption: str, head: str, items: Iterable[str]) -> str:
     """An array in C under its caption."""
-    return f"// {caption}\nSPK_TABLE static const {head} = {{\n{rows_of(items)}\n}};\n"
+    said = "\n".join(wrapped(f"// {caption}", "// "))
+    return f"{said}\nSPK_TABLE static const {head} = {{\n{rows_of(items)}\n}};\n"
 
 
 def rows_of(items: Iterable[str]) -> str:
