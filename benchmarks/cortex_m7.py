@@ -29,7 +29,8 @@ from benchmarks.seed_networks import SEED_NETWORKS, seed_network
 from benchmarks.stmnist import taxel_frames
 from models.nmnist.net import INPUT_SHAPE, net
 from spikec.errors import SpikecError
-from spikec.frontends.pytorch.module import import_network, load_checkpoint
+from spikec.frontends.pytorch.checkpoint import load_checkpoint
+from spikec.frontends.pytorch.module import import_network
 from spikec.measure import profile
 from spikec.model import Model
 from spikec.recordings.events import bin_events, read_nmnist

@@ -40,8 +40,8 @@ from benchmarks.seed_networks import SEED_NETWORKS, seed_network
 from benchmarks.stmnist import WINDOW_S, taxel_frames
 from models.nmnist.net import INPUT_SHAPE, net
 from spikec.errors import SpikecError
-from spikec.frontends.pytorch import execute as snntorch_trace
-from spikec.frontends.pytorch.module import load_checkpoint
+from spikec.frontends.pytorch import execute
+from spikec.frontends.pytorch.checkpoint import load_checkpoint
 from spikec.recordings import dataset
 from spikec.recordings.events import bin_events, read_nmnist
 from spikec.recordings.shared import shared_folder
@@ -286,7 +286,7 @@ def measure(case: Case, rounds: int) -> Result:
     }
     differing = dict.fromkeys(runs, 0)
     for frames in case.recordings:
-        layers = snntorch_trace.trace(case.module, frames).spikes
+        layers = execute.trace(case.module, frames).spikes
         for name, host in hosts.items():
             found = host.trace(frames)
             differing[name] += sum(differences(found[x], spikes) for x, spikes in layers.items())

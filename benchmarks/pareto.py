@@ -19,7 +19,8 @@ from pathlib import Path
 from benchmarks.seed_networks import seed_network
 from models.nmnist.net import INPUT_SHAPE, STEPS, net
 from spikec.errors import SpikecError
-from spikec.frontends.pytorch.module import import_network, load_checkpoint
+from spikec.frontends.pytorch.checkpoint import load_checkpoint
+from spikec.frontends.pytorch.module import import_network
 from spikec.ir import network as ir
 from spikec.ir import network_file
 from spikec.measure import profile

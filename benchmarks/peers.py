@@ -27,7 +27,7 @@ from benchmarks.onnx_peer import onnx_run
 from benchmarks.seed_networks import seed_network
 from models.nmnist.net import INPUT_SHAPE, net
 from spikec.errors import SpikecError
-from spikec.frontends.pytorch.module import load_checkpoint
+from spikec.frontends.pytorch.checkpoint import load_checkpoint
 from spikec.recordings.shared import shared_folder
 
 DENSITIES = (0.01, 0.03, 0.1, 0.3, 0.5, 1.0)

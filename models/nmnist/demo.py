@@ -26,7 +26,7 @@ from torch import nn
 from models.nmnist.net import INPUT_SHAPE, STEPS
 from spikec.errors import SpikecError
 from spikec.frontends.load import load
-from spikec.frontends.pytorch import execute as snntorch_trace
+from spikec.frontends.pytorch import execute
 from spikec.model import Model
 from spikec.recordings.events import bin_events, read_nmnist
 from spikec.targets.cortex_m7 import drive_run as firmware_io
@@ -119,7 +119,7 @@ def _row(
     host: Host,
     options: argparse.Namespace,
 ) -> Row:
-    expected = snntorch_trace.trace(net, frames).spikes
+    expected = execute.trace(net, frames).spikes
     on_host = host.trace(frames)
     on_chip, instructions = _on_cortex_m7(model, frames, options)
     differing = sum(

@@ -24,8 +24,8 @@ from benchmarks import host
 from benchmarks.onnx_peer import onnx_run, onnx_run_by_steps
 from models.nmnist.net import INPUT_SHAPE, net
 from spikec.errors import SpikecError
-from spikec.frontends.pytorch import execute as snntorch_trace
-from spikec.frontends.pytorch.module import load_checkpoint
+from spikec.frontends.pytorch import execute
+from spikec.frontends.pytorch.checkpoint import load_checkpoint
 from spikec.ir import network as ir
 from spikec.recordings.events import bin_events, read_nmnist
 
@@ -55,7 +55,7 @@ def test_onnx_runtime_spikes_as_snntorch_does() -> None:
     spikes = 0.0
     for file in host.spread(RECORDINGS, held_out=False):
         frames = bin_events(read_nmnist(file), steps=50)
-        expected = snntorch_trace.outputs(module, frames)
+        expected = execute.find_outputs(module, frames)
         np.testing.assert_array_equal(scan(frames), expected)
         np.testing.assert_array_equal(by_steps(frames), expected)
         spikes += expected.sum()
@@ -77,7 +77,7 @@ def test_onnx_runtime_pools_flattens_and_resets_by_the_threshold(peer: Peer) -> 
         for parameter in module.parameters():
             parameter.copy_((parameter * 8).round() / 8)  # sums are exact in any order
     frames = np.random.default_rng(1).integers(0, 4, (30, 2, 10, 14)).astype(np.float32)
-    expected = snntorch_trace.outputs(module, frames)
+    expected = execute.find_outputs(module, frames)
     assert 0.05 < expected.mean() < 0.95
     run = peer(spikec.compile(module, (2, 10, 14)).network)
     np.testing.assert_array_equal(run(frames), expected)

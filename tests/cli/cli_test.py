@@ -18,8 +18,8 @@ import torch
 
 import spikec
 from spikec.cli import main as cli
-from spikec.frontends.pytorch import execute as snntorch_trace
-from spikec.frontends.pytorch.module import load_checkpoint
+from spikec.frontends.pytorch import execute
+from spikec.frontends.pytorch.checkpoint import load_checkpoint
 from spikec.recordings.events import Recording, bin_events, read_nmnist, write_nmnist
 from spikec.targets import host
 from tests import networks
@@ -184,7 +184,7 @@ def test_run_gives_the_spike_counts_of_snntorch_as_json(
     assert [result["file"] for result in results] == list(place.recordings)
     for result in results:
         frames = bin_events(read_nmnist(result["file"], 11, 11), steps=12)
-        counts = snntorch_trace.outputs(place.net(), frames).sum(axis=0)
+        counts = execute.find_outputs(place.net(), frames).sum(axis=0)
         assert counts.sum() > 0
         assert result["counts"] == counts.tolist()
         assert result["winner"] == int(counts.argmax())
@@ -201,7 +201,7 @@ def test_run_prints_one_line_a_recording_and_takes_steps_and_window(
     assert len(lines) == 2
     for line, name in zip(lines, place.recordings, strict=True):
         frames = bin_events(read_nmnist(name, 11, 11), steps=5, window_us=9000)
-        counts = snntorch_trace.outputs(place.net(), frames).sum(axis=0).astype(int)
+        counts = execute.find_outputs(place.net(), frames).sum(axis=0).astype(int)
         spikes = " ".join(str(count) for count in counts)
         assert line.startswith(
             f"{name}: class {counts.argmax()}, spikes {spikes}, 400 events in 5 "

@@ -33,7 +33,7 @@ import torch
 from models.nmnist.net import INPUT_SHAPE
 from spikec.cli import main as cli
 from spikec.frontends.load import load
-from spikec.frontends.pytorch import execute as snntorch_trace
+from spikec.frontends.pytorch import execute
 from spikec.model import Model
 from spikec.recordings.events import Recording, bin_events, read_nmnist, write_nmnist
 from spikec.semantics import parity
@@ -216,7 +216,7 @@ def test_python_snippets_run(document: str, folder: Path) -> None:
         traced = namespace["host"].trace(frames)
         assert {name: spikes.shape[0] for name, spikes in traced.items()} == {"1": 50, "4": 50}
         assert traced["1"].any(), "the snippet's network is silent"
-        expected = snntorch_trace.trace(namespace["net"], frames)
+        expected = execute.trace(namespace["net"], frames)
         compared = parity.compare(
             namespace["model"].network, traced, expected.spikes, expected.potentials
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import spikec
 from models.nmnist.net import net
-from spikec.frontends.pytorch import module as import_snntorch
+from spikec.frontends.pytorch.checkpoint import load_checkpoint
 
 ELF = Path(os.environ["PORTENTA_ELF"])
 BIN = Path(os.environ["PORTENTA_BIN"])
@@ -56,7 +56,7 @@ def test_the_bytes_to_flash_are_those_of_the_report_and_fit() -> None:
 
 def test_the_tables_in_the_image_are_those_the_compiler_counted() -> None:
     network = net()
-    import_snntorch.load_checkpoint(network, CHECKPOINT)
+    load_checkpoint(network, CHECKPOINT)
     report = spikec.compile(network.eval(), (2, 34, 34), name="nmnist").report()
     linked = {layer["name"]: dict(layer["tables"]) for layer in REPORT["layers"]}
     for layer in report.layers:

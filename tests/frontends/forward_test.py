@@ -16,9 +16,8 @@ from torch import nn
 
 import spikec
 from spikec.errors import SpikecError
-from spikec.frontends.pytorch import execute as snntorch_trace
-from spikec.frontends.pytorch import module as import_snntorch
-from spikec.frontends.pytorch import trace as import_trace
+from spikec.frontends.pytorch import calling, execute
+from spikec.frontends.pytorch import module as reader
 from spikec.frontends.pytorch.module import check, import_network
 from spikec.ir import network as ir
 from spikec.semantics import parity
@@ -34,13 +33,13 @@ def test_a_tutorials_network_spikes_as_snntorch_does(tutorial: Tutorial) -> None
     host = model.build(("-O1",))
     spikes = 0
     for frames in tutorial.recordings():
-        theirs = snntorch_trace.trace(net, frames)
-        ours = snntorch_trace.reference_run(model.network, frames)
-        c = snntorch_trace.Run(host.trace(frames), host.membranes(frames))
-        found = snntorch_trace.compare(model.network, c, ours, theirs)
+        theirs = execute.trace(net, frames)
+        ours = execute.run_reference(model.network, frames)
+        c = execute.Run(host.trace(frames), host.membranes(frames))
+        found = execute.compare(model.network, c, ours, theirs)
         assert found.holds, str(found)
         assert found.parity.differing == 0, str(found)
-        handed_out = snntorch_trace.outputs(net, frames).reshape(len(frames), -1)
+        handed_out = execute.find_outputs(net, frames).reshape(len(frames), -1)
         np.testing.assert_array_equal(
             host.run(frames).reshape(len(frames), -1) != 0, handed_out != 0
         )
@@ -102,10 +101,10 @@ def test_a_network_that_sees_one_frame_in_all_steps_is_traced_with_copies_of_one
     net = tutorial.network()
     frames = tutorial.recordings()[0]
     with pytest.raises(SpikecError, match="8 time steps of its own; give it so many frames"):
-        snntorch_trace.trace(net, frames[:3])
+        execute.trace(net, frames[:3])
     frames[2] += 1
     with pytest.raises(SpikecError, match="copies of one frame"):
-        snntorch_trace.trace(net, frames)
+        execute.trace(net, frames)
 
 
 def test_a_network_made_by_torch_compile_is_refused_at_once() -> None:
@@ -122,7 +121,7 @@ def test_a_weight_without_a_layer_must_be_finite_too() -> None:
 
 
 def test_a_network_that_was_read_wrongly_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = import_snntorch._read
+    read = reader._read
 
     def wrongly(net: nn.Module, shape: tuple[int, ...]) -> Any:
         reading = read(net, shape)
@@ -131,7 +130,7 @@ def test_a_network_that_was_read_wrongly_is_found_out(monkeypatch: pytest.Monkey
                 layer.bias[:] += 1
         return reading
 
-    monkeypatch.setattr(import_snntorch, "_read", wrongly)
+    monkeypatch.setattr(reader, "_read", wrongly)
     with pytest.raises(SpikecError, match="fault of spikec; please report"):
         spikec.compile(Convolutional().eval(), (2, 11, 11))
 
@@ -307,8 +306,8 @@ def test_a_network_can_be_written_in_many_ways(forward: Forward) -> None:
     network = import_network(net, (6,), "net")
     random = np.random.default_rng(0)
     frames = random.poisson(0.5, (12, 6)).astype(np.float32)
-    theirs = snntorch_trace.trace(net, frames)
-    ours = snntorch_trace.reference_run(network, frames)
+    theirs = execute.trace(net, frames)
+    ours = execute.run_reference(network, frames)
     found = parity.compare(network, ours.spikes, theirs.spikes, theirs.potentials)
     assert found.differing == 0, str(found)
     assert found.spikes
@@ -323,7 +322,7 @@ def test_steps_after_those_that_were_traced_are_compared_too() -> None:
 
     def has_a_window(net: Any, x: Any) -> Any:
         cur = net.fc1(x)
-        if len(x) > import_trace.STEPS:
+        if len(x) > calling.TRACED_STEPS:
             raise ValueError("too long")
         return torch.stack([net.lif1(each) for each in cur])
 
@@ -618,6 +617,6 @@ def test_a_membrane_in_the_middle_of_two_levels_takes_the_first_in_c_as_in_snnto
     net = nn.Sequential(lif).eval()
     frames = np.array([[0.0], [0.5], [0.5], [3.0]], np.float32)
     kept = spikec.compile(net, (1,)).build().membranes(frames)["0"]
-    theirs = snntorch_trace.trace(net, frames).membranes["0"]
+    theirs = execute.trace(net, frames).membranes["0"]
     assert kept[0] == -1
     assert np.array_equal(kept, theirs)

@@ -21,7 +21,8 @@ from torch.nn.utils import parametrizations, prune
 
 import spikec
 from spikec.errors import SpikecError
-from spikec.frontends.pytorch.module import check, load_checkpoint
+from spikec.frontends.pytorch.checkpoint import load_checkpoint
+from spikec.frontends.pytorch.module import check
 from spikec.targets import host
 from tests.networks import leaky
 

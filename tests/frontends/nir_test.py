@@ -26,8 +26,9 @@ from torch import nn
 
 from spikec.cli import main as cli
 from spikec.errors import SpikecError
-from spikec.frontends.nir import Steps, read_nir
-from spikec.frontends.pytorch import execute as snntorch_trace
+from spikec.frontends.nir import read_nir
+from spikec.frontends.nir_layers import Steps
+from spikec.frontends.pytorch import execute
 from spikec.ir import network as ir
 from spikec.model import Model
 from spikec.semantics import reference
@@ -360,7 +361,7 @@ def test_what_snntorch_exports_spikes_as_snntorch_does_with_its_reset(tmp_path: 
     graph = export_to_nir(net, torch.zeros(1, 12), ignore_dims=[0])
     network = read_nir(saved(graph, tmp_path), Steps(reset="subtract", reset_delay=True))
     frames = spikes_for((12,))
-    theirs = snntorch_trace.trace(Net().eval(), frames)
+    theirs = execute.trace(Net().eval(), frames)
     np.testing.assert_array_equal(outputs(network, frames), theirs.spikes["lif2"])
     assert theirs.spikes["lif2"].sum() > 20
 

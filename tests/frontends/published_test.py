@@ -14,7 +14,7 @@ import torch
 
 from spikec.cli import main as cli
 from spikec.errors import SpikecError
-from spikec.frontends.pytorch import execute as snntorch_trace
+from spikec.frontends.pytorch import execute
 from spikec.frontends.pytorch.published import published_module, read_published
 from spikec.ir import network as ir
 from spikec.semantics import parity, reference
@@ -59,8 +59,8 @@ def test_a_network_spikes_as_its_snntorch_module_does(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert net[4].bias is None
     network = read_published(*files, SHAPE)
-    theirs = snntorch_trace.trace(net, frames())
-    ours = snntorch_trace.reference_run(network, frames())
+    theirs = execute.trace(net, frames())
+    ours = execute.run_reference(network, frames())
     found = parity.compare(network, ours.spikes, theirs.spikes, theirs.potentials)
     assert found.holds, str(found)
     assert found.spikes > 50
@@ -215,9 +215,7 @@ def test_all_verbs_take_an_architecture(
     assert cli.main(["run", *model, "--events", "data.npz", "--json"]) == 0
     counts = json.loads(capsys.readouterr().out)[2]["counts"]
     with torch.no_grad():
-        theirs = snntorch_trace.trace(
-            published_module(Path("arch.json"), Path("weights.json")), frames()
-        )
+        theirs = execute.trace(published_module(Path("arch.json"), Path("weights.json")), frames())
     assert counts == theirs.spikes["5"].sum(axis=0).tolist()
     assert cli.main(["run", *model, "--semantics", "published", "--events", "data.npz"]) == 0
     assert cli.main(["eval", *model, "--data", "data.npz"]) == 0

@@ -24,7 +24,7 @@ from spikec.backend.c import runtime
 from spikec.backend.c.form import LEVELS, Form
 from spikec.backend.c.source import emit
 from spikec.errors import SpikecError
-from spikec.frontends.pytorch import execute as snntorch_trace
+from spikec.frontends.pytorch import execute
 from spikec.frontends.pytorch.module import import_network
 from spikec.ir import network as ir
 from spikec.ir import network_file, soundness
@@ -305,7 +305,7 @@ def _reference(case: Case, count: Count) -> None:
     assert case.frames is not None
     network = case.models[0][0].network
     theirs = case.recorded
-    ours = snntorch_trace.reference_run(network, case.frames)
+    ours = execute.run_reference(network, case.frames)
     found = parity.compare(network, ours.spikes, theirs.spikes, theirs.potentials)
     count.neuron_steps += found.neuron_steps
     count.spikes += found.spikes

@@ -21,7 +21,8 @@ from spikec.cli import main as cli
 from spikec.cli import verb_eval
 from spikec.cli.progress import show_progress
 from spikec.errors import SpikecError
-from spikec.frontends.pytorch.module import import_network, load_checkpoint
+from spikec.frontends.pytorch.checkpoint import load_checkpoint
+from spikec.frontends.pytorch.module import import_network
 from spikec.ir import network as ir
 from spikec.ir import network_file
 from spikec.measure import profile

@@ -19,9 +19,11 @@ import torch
 from models.braille.net import INPUT_SHAPE, LABELS, STEPS, net
 from spikec.cli import main as cli
 from spikec.errors import SpikecError
-from spikec.frontends.nir import Steps, read_nir
-from spikec.frontends.pytorch import execute as snntorch_trace
-from spikec.frontends.pytorch.module import import_network, load_checkpoint
+from spikec.frontends.nir import read_nir
+from spikec.frontends.nir_layers import Steps
+from spikec.frontends.pytorch import execute
+from spikec.frontends.pytorch.checkpoint import load_checkpoint
+from spikec.frontends.pytorch.module import import_network
 from spikec.ir import network as ir
 from spikec.model import Model
 from spikec.recordings import dataset
@@ -115,7 +117,7 @@ def test_every_spike_of_all_recordings_is_snntorchs(door: str) -> None:
 def test_membranes_are_the_references_to_the_bit(door: str) -> None:
     built = model(door).build()
     for frames in recordings()[0][:BIT_CHECKED]:
-        ours = snntorch_trace.reference_run(model(door).network, frames)
+        ours = execute.run_reference(model(door).network, frames)
         for layer, membranes in built.membranes(frames).items():
             np.testing.assert_array_equal(membranes, ours.membranes[layer])
 

@@ -18,7 +18,7 @@ import spikec
 from benchmarks.seed_networks import SEED_NETWORKS, seed_network
 from benchmarks.stmnist import taxel_frames
 from spikec.cli import main as cli
-from spikec.frontends.pytorch import execute as snntorch_trace
+from spikec.frontends.pytorch import execute
 from spikec.recordings.events import bin_events, read_nmnist
 from spikec.recordings.shared import shared_folder
 from spikec.semantics import parity
@@ -43,13 +43,13 @@ def assert_equal_spikes(name: str, recordings: list[npt.NDArray[np.float32]]) ->
     host = model.build()
     spikes = 0
     for number, frames in enumerate(recordings):
-        theirs = snntorch_trace.trace(net, frames)
+        theirs = execute.trace(net, frames)
         found = parity.compare(model.network, host.trace(frames), theirs.spikes, theirs.potentials)
         assert found.holds, f"recording {number}: {found}"
         for tie in found.ties:
             print(f"recording {number}: {tie}")
         if number < BIT_CHECKED:
-            ours = snntorch_trace.reference_run(model.network, frames)
+            ours = execute.run_reference(model.network, frames)
             for layer, membranes in host.membranes(frames).items():
                 difference = parity.first_bit_difference(layer, membranes, ours.membranes[layer])
                 assert difference is None, f"recording {number}: {difference}"
@@ -104,7 +104,7 @@ def test_the_command_alone_runs_the_nmnist_json_as_snntorch_does(
     net = seed_network(needed("data", "seed"), "nmnist")
     for file, found in zip(files, ours, strict=True):
         frames = bin_events(read_nmnist(file), steps=60)
-        theirs = snntorch_trace.trace(net, frames).spikes["8"].sum(axis=0)
+        theirs = execute.trace(net, frames).spikes["8"].sum(axis=0)
         assert found["counts"] == theirs.tolist()
     assert [found["counts"] for found in published] != [found["counts"] for found in ours]
 

@@ -15,7 +15,8 @@ import pytest
 
 import spikec
 from models.nmnist.net import INPUT_SHAPE, STEPS, net
-from spikec.frontends.pytorch.module import import_network, load_checkpoint
+from spikec.frontends.pytorch.checkpoint import load_checkpoint
+from spikec.frontends.pytorch.module import import_network
 from spikec.ir import network as ir
 from spikec.ir.operations import SIZES
 from spikec.model import Model

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 import spikec
-from spikec.frontends.pytorch import execute as snntorch_trace
+from spikec.frontends.pytorch import execute
 from tests import networks
 
 
@@ -25,11 +25,11 @@ def agree(case: networks.Case, seed: int = 0, flags: tuple[str, ...] = ()) -> No
     host = model.build(flags)
     spikes = dict.fromkeys(prepared.rates, 0)
     for frames in prepared.recordings:
-        theirs = snntorch_trace.trace(prepared.net, frames)
-        c = snntorch_trace.Run(host.trace(frames), host.membranes(frames))
-        ours = snntorch_trace.reference_run(model.network, frames)
+        theirs = execute.trace(prepared.net, frames)
+        c = execute.Run(host.trace(frames), host.membranes(frames))
+        ours = execute.run_reference(model.network, frames)
         assert set(c.spikes) == set(theirs.spikes)
-        found = snntorch_trace.compare(model.network, c, ours, theirs)
+        found = execute.compare(model.network, c, ours, theirs)
         assert found.holds, str(found)
         for tie in found.parity.ties:
             print(tie)
@@ -48,5 +48,5 @@ def _outputs_equal(
     prepared: networks.Prepared, ours: npt.NDArray[np.generic], frames: networks.Frames
 ) -> None:
     """What the whole network hands out, the layers after the last Leaky included."""
-    theirs = snntorch_trace.outputs(prepared.net, frames)
+    theirs = execute.find_outputs(prepared.net, frames)
     np.testing.assert_array_equal(ours, theirs.reshape(len(frames), -1))

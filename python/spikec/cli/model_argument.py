@@ -11,6 +11,7 @@ from pathlib import Path
 from spikec.errors import SpikecError
 from spikec.frontends import nir
 from spikec.frontends.load import Loaded, Semantics, load
+from spikec.frontends.nir_layers import Steps
 from spikec.ir import network as ir
 from spikec.ir import network_file
 
@@ -101,11 +102,11 @@ def require_options(options: argparse.Namespace) -> None:
                 options.fail("a checkpoint needs --net and --input")
 
 
-def nir_steps(options: argparse.Namespace) -> nir.Steps:
+def nir_steps(options: argparse.Namespace) -> Steps:
     """What the options say of a NIR graph."""
     given = {"dt": options.nir_dt, "reset": options.nir_reset}
     chosen = {name: value for name, value in given.items() if value is not None}
-    return nir.Steps(**chosen, reset_delay=options.nir_reset_delay)
+    return Steps(**chosen, reset_delay=options.nir_reset_delay)
 
 
 def _goes_with(path: Path, given: Mapping[str, object], suffix: str, what: str) -> None:

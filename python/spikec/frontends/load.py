@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spikec.errors import SpikecError
 from spikec.frontends import nir
+from spikec.frontends.nir_layers import Steps
 from spikec.ir import network as ir
 from spikec.ir import network_file
 
@@ -48,7 +49,7 @@ def load(
     input_shape: tuple[int, ...] | None = None,
     weights: Path | None = None,
     semantics: Semantics = "snntorch",
-    nir_steps: nir.Steps | None = None,
+    nir_steps: Steps | None = None,
 ) -> Loaded:
     """Loads the network in a file, whatever kind of file it is.
 
@@ -73,7 +74,7 @@ def load(
             _match_input(path, saved.network, input_shape)
             return Loaded(saved.network, saved.steps)
         case nir.SUFFIX:
-            network = nir.read_nir(path, nir_steps or nir.Steps())
+            network = nir.read_nir(path, nir_steps or Steps())
             _match_input(path, network, input_shape)
             return Loaded(network)
         case ".json":
@@ -125,7 +126,8 @@ def load_module(path: Path, spec: str) -> tuple[ModuleType, nn.Module]:
             f"{network_file.SUFFIX}."
         )
     try:
-        from spikec.frontends.pytorch.module import is_module, load_checkpoint
+        from spikec.frontends.pytorch.checkpoint import load_checkpoint
+        from spikec.frontends.pytorch.module import is_module
     except ModuleNotFoundError as error:
         raise _say_missing(path, error) from error
 

@@ -125,9 +125,9 @@ def _equals_snntorch(
     ran: reference.Trace,
 ) -> bool:
     """Whether snnTorch made the same spikes; prints what it found."""
-    from spikec.frontends.pytorch import execute as snntorch_trace
+    from spikec.frontends.pytorch import execute
 
-    expected = snntorch_trace.trace(net, frames)
+    expected = execute.trace(net, frames)
     spikes = {
         layer.source: layer.shape.to_axes(ran.values[layer.name]) for layer in network.spiking
     }

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from spikec.errors import SpikecError
-from spikec.frontends.pytorch import record as import_record
-from spikec.frontends.pytorch import trace as import_trace
-from spikec.frontends.pytorch.record import SEQUENCE, UntraceableError
-from spikec.frontends.pytorch.trace import Calling
+from spikec.frontends.pytorch import calling, values
+from spikec.frontends.pytorch.calling import Calling
+from spikec.frontends.pytorch.trace import trace as trace_module
+from spikec.frontends.pytorch.values import SEQUENCE, UntraceableError
 from spikec.ir import network as ir
 from spikec.semantics import parity, reference
 
@@ -99,33 +99,33 @@ def trace(net: nn.Module, frames: npt.NDArray[np.generic]) -> Trace:
     Raises:
         SpikecError: it cannot be run for so many frames, or for such ones.
     """
-    return called(net, calling(net, frames.shape[1:]), frames)[0]
+    return run_called(net, find_calling(net, frames.shape[1:]), frames)[0]
 
 
-def outputs(net: nn.Module, frames: npt.NDArray[np.generic]) -> Rows:
+def find_outputs(net: nn.Module, frames: npt.NDArray[np.generic]) -> Rows:
     """What ``net`` hands out over ``frames [T, *axes]``: ``[T, *output axes]``; several are joined.
 
     Raises:
         SpikecError: as ``trace``, or it hands out nothing of single time steps.
     """
-    return called(net, calling(net, frames.shape[1:]), frames)[1]
+    return run_called(net, find_calling(net, frames.shape[1:]), frames)[1]
 
 
-def calling(net: nn.Module, axes: tuple[int, ...]) -> Calling:
+def find_calling(net: nn.Module, axes: tuple[int, ...]) -> Calling:
     """How ``net`` is called with frames of ``axes``.
 
     Raises:
         SpikecError: that cannot be found out.
     """
-    if import_trace.walkable(net):
-        return import_trace.of_sequential(net)
+    if calling.is_walkable(net):
+        return calling.call_sequential(net)
     try:
-        return import_trace.trace(net, axes).calling
+        return trace_module(net, axes).calling
     except UntraceableError as error:
         raise SpikecError(f"{type(net).__name__}: {error.found}; {error.fix}.") from error
 
 
-def called(net: nn.Module, how: Calling, frames: npt.NDArray[np.generic]) -> tuple[Trace, Rows]:
+def run_called(net: nn.Module, how: Calling, frames: npt.NDArray[np.generic]) -> tuple[Trace, Rows]:
     """What ``trace`` and ``outputs`` return, of a module that is called as ``how`` says.
 
     Outputs of a module that returns one value for all time steps are the spikes of its neurons.
@@ -141,13 +141,13 @@ def called(net: nn.Module, how: Calling, frames: npt.NDArray[np.generic]) -> tup
             "copies of one frame."
         )
     watches = {}
-    with import_trace.untouched(net):
-        import_trace.reset(net)
-        for name, module in import_trace.named_neurons(net).items():
+    with calling.untouched(net):
+        calling.reset(net)
+        for name, module in calling.named_neurons(net).items():
             if not how.axes or name in how.axes:
                 watches[name] = _Watch(module)
         given = torch.tensor(frames, dtype=torch.float32)
-        results = import_trace.run(net, how, given)
+        results = calling.run(net, how, given)
         axes = {name: how.axes.get(name) for name in watches}
         found = Trace(
             *(
@@ -171,7 +171,7 @@ def _handed_out(how: Calling, results: list[Any], found: Trace, steps: int) -> R
     """The outputs among what a module returned."""
     parts: list[Any]
     if not how.outputs:
-        parts = [next(iter(import_record.leaves(result, None))) for result in results]
+        parts = [next(iter(values.leaves(result, None))) for result in results]
         whole = torch.cat(parts)
         return whole.reshape(steps, *whole.shape[1 + (how.style != "step") :]).numpy().copy()
     rows = []
@@ -185,7 +185,7 @@ def _handed_out(how: Calling, results: list[Any], found: Trace, steps: int) -> R
                 )
             rows.append(found.spikes[source])
             continue
-        parts = [list(import_record.leaves(result, listed))[place] for result in results]
+        parts = [list(values.leaves(result, listed))[place] for result in results]
         whole = torch.stack(parts if isinstance(parts[0], torch.Tensor) else parts[0])
         rows.append(whole.reshape(steps, *axes).numpy().copy())
     if len(rows) == 1:
@@ -201,7 +201,7 @@ class Run:
     membranes: Mapping[str, npt.NDArray[np.generic]]
 
 
-def reference_run(network: ir.Network, frames: npt.NDArray[np.generic]) -> Run:
+def run_reference(network: ir.Network, frames: npt.NDArray[np.generic]) -> Run:
     """What ``reference.py`` computes over ``frames [T, *axes]``, in snnTorch's names and axes."""
     memory = network.input.to_memory(frames.astype(np.float32)).astype(np.float32)
     maps = memory.reshape(len(frames), *memory.shape[-3:])

@@ -9,225 +9,39 @@ values of the step before, which loops carry over. What is read of the graph is 
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import dataclasses
-import inspect
 import os
 import random
-from collections.abc import Callable, Generator, Hashable, Mapping
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any
 
 import numpy as np
-import snntorch
 import torch
 from torch import nn
 
+from spikec.frontends.pytorch.calling import (
+    MOST_STEPS,
+    TRACED_STEPS,
+    Feedback,
+    Graph,
+    Style,
+    feed_frames,
+    reset,
+    snapshot_parameters,
+    untouched,
+)
 from spikec.frontends.pytorch.layers import IDENTITIES, LAYERS
 from spikec.frontends.pytorch.neurons import NEURONS
-from spikec.frontends.pytorch.record import (
-    FUNCTIONS,
+from spikec.frontends.pytorch.record import Recorder
+from spikec.frontends.pytorch.roll import Rolled
+from spikec.frontends.pytorch.values import (
     LIBRARIES,
     NEURON_TYPES,
     SEQUENCE,
-    Call,
-    Constant,
-    Recorder,
     TooShortError,
     UntraceableError,
-    Value,
-    leaves,
-    state_names,
     tensors_in,
 )
 
-STEPS = 7
-"""How many time steps a module runs that does not say so itself."""
-
-_MOST_STEPS = 1000
-"""How many time steps of its input a forward may want that says itself how many it reads."""
-
-Feedback: TypeAlias = tuple[str, int, tuple[int, ...] | None]
-Style: TypeAlias = Literal["step", "held", "time first", "batch first"]
-"""How a module is called: with one frame a time step; once, with one frame that it sees in all of
-its steps; once, with ``[T, B, ...]``; once, with ``[B, T, ...]``."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Calling:
-    """How to run a module over frames.
-
-    ``steps`` are the module's own, if it has them. ``feedback`` says of arguments which result, by
-    its place, goes into them in the next step, and the shape of the zeros that do in the first;
-    None if nothing does. ``axes`` are those of every neuron's spikes.
-    ``outputs`` are the network's: each a result, by its place, or (of a result that is one for all
-    time steps, such as a sum) neurons, by their name; and its axes. Without any it is the first
-    result. ``membranes_only`` names the neurons of which it returns states and no spikes, if it
-    returns nothing else.
-    """
-
-    style: Style
-    steps: int | None = None
-    feedback: tuple[Feedback, ...] = ()
-    axes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
-    outputs: tuple[tuple[int | None, str | None, tuple[int, ...]], ...] = ()
-    membranes_only: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Place:
-    """One operation of every time step.
-
-    ``layer``: a module of ``LAYERS``; ``layers``: one for each step; ``neuron``; ``elementwise``:
-    ``op`` of ``operands``, which are constants or count ``inputs``; ``concat``; ``reshape``;
-    ``previous``: what its input was in the step before; ``input``; ``zero``.
-    ``inputs`` count places; those of a ``previous`` may come later. ``axes`` are of the result.
-    """
-
-    kind: str
-    source: str
-    inputs: tuple[int, ...]
-    axes: tuple[int, ...]
-    modules: tuple[nn.Module, ...] = ()
-    op: str = ""
-    operands: tuple[int | Constant, ...] = ()
-    where: str = ""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Graph:
-    """What a module does in one time step; ``outputs`` are the places that it hands out."""
-
-    places: tuple[Place, ...]
-    outputs: tuple[int, ...]
-    calling: Calling
-
-
 # Running a module, and leaving it as it was.
-
-
-@contextlib.contextmanager
-def untouched(net: nn.Module) -> Generator[None]:
-    """Puts back what a run changes in ``net``: attributes, buffers, lists; torch's randomness.
-
-    ``snntorch.utils.reset``, which resets all networks there are, meanwhile sees ``net`` only.
-    """
-    modules = list(net.modules())
-    kept = [
-        (
-            dict(vars(module)),
-            {
-                key: (held, held.copy())
-                for key, held in vars(module).items()
-                if isinstance(held, dict | list | set)
-            },
-            {
-                name: (buffer, buffer.detach().clone())
-                for name, buffer in module._buffers.items()
-                if buffer is not None
-            },
-        )
-        for module in modules
-    ]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    instances = snntorch.SpikingNeuron.instances
-    snntorch.SpikingNeuron.instances = [
-        module for module in modules if isinstance(module, snntorch.SpikingNeuron)
-    ]
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        snntorch.SpikingNeuron.instances = instances
-        for module, (attributes, held, buffers) in zip(modules, kept, strict=True):
-            vars(module).clear()
-            vars(module).update(attributes)
-            for container, content in held.values():
-                container.clear()
-                if isinstance(container, list):
-                    container.extend(content)
-                else:
-                    container.update(content)
-            with torch.no_grad():
-                for buffer, values in buffers.values():
-                    if not torch.equal(buffer, values):
-                        buffer.copy_(values)
-
-
-def reset(net: nn.Module) -> None:
-    """Gives all neurons in ``net`` their initial states."""
-    for module in net.modules():
-        if isinstance(module, NEURON_TYPES) and hasattr(module, "reset_mem"):
-            module.reset_mem()
-
-
-def named_neurons(net: nn.Module) -> dict[str, nn.Module]:
-    """The layers of neurons by their torch names."""
-    return {name: module for name, module in net.named_modules() if type(module) in NEURONS}
-
-
-def run(
-    net: nn.Module,
-    calling: Calling,
-    frames: torch.Tensor,
-    after: Callable[[Any], None] | None = None,
-) -> list[Any]:
-    """Calls ``net`` over ``frames [T, *axes]`` as it wants to be called; returns what it returned.
-
-    ``after`` sees every result before the next call.
-    """
-    match calling.style:
-        case "time first":
-            return [net(frames[:, None])]
-        case "batch first":
-            return [net(frames[None])]
-        case "held":
-            return [net(frames[:1])]
-        case "step":
-            results: list[Any] = []
-            for frame in frames:
-                result = net(frame[None], **_fed(calling.feedback, results))
-                results.append(result)
-                if after is not None:
-                    after(result)
-            return results
-
-
-def _fed(feedback: tuple[Feedback, ...], results: list[Any]) -> dict[str, Any]:
-    """The arguments that carry a module's states: zeros at first, then results."""
-    if results:
-        return {name: results[-1][place] for name, place, _ in feedback}
-    return {name: torch.zeros(shape) for name, _, shape in feedback if shape is not None}
-
-
-def _parameters(net: nn.Module) -> list[tuple[str, bool]]:
-    """The arguments of a forward that can be states, each with whether it must be given."""
-    found = []
-    for parameter in list(inspect.signature(net.forward).parameters.values())[1:]:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        if parameter.default is parameter.empty or parameter.default is None:
-            found.append((parameter.name, parameter.default is parameter.empty))
-    return found
-
-
-def walkable(net: nn.Module) -> bool:
-    """Whether ``net`` is an ``nn.Sequential`` of modules none of which is the user's own."""
-
-    def own(module: nn.Module) -> bool:
-        package = type(module).__module__.split(".")[0]
-        known = isinstance(module, (*LAYERS, *IDENTITIES, *NEURON_TYPES))
-        return not known and package not in ("torch", "snntorch")
-
-    return type(net) is nn.Sequential and not any(own(module) for module in net.modules())
-
-
-def of_sequential(net: nn.Module) -> Calling:
-    """How an ``nn.Sequential`` is called: with all frames if its neurons want them."""
-    whole = any(isinstance(module, SEQUENCE) for module in net.modules())
-    return Calling("time first" if whole else "step")
 
 
 def trace(net: nn.Module, axes: tuple[int, ...]) -> Graph:
@@ -250,7 +64,9 @@ def trace(net: nn.Module, axes: tuple[int, ...]) -> Graph:
     }
     styles: tuple[Style, ...] = ("step", "time first", "batch first")
     for style in styles:
-        counts = [STEPS, STEPS] if style == "step" else [*sorted(lengths), STEPS]
+        counts = (
+            [TRACED_STEPS, TRACED_STEPS] if style == "step" else [*sorted(lengths), TRACED_STEPS]
+        )
         while counts:
             steps = counts.pop(0)
             with untouched(net):
@@ -271,7 +87,7 @@ def trace(net: nn.Module, axes: tuple[int, ...]) -> Graph:
                             "; it draws random numbers, too (as spikegen.rate does): draw them "
                             "outside, and give it what comes of them"
                         )
-                    if isinstance(error, TooShortError) and steps < _MOST_STEPS:
+                    if isinstance(error, TooShortError) and steps < MOST_STEPS:
                         counts.append(4 * steps)
                     if style == "step" and not attempt.guessed:
                         counts = []
@@ -308,7 +124,7 @@ class _Run:
         generator = torch.Generator().manual_seed(0)
         frames = torch.rand((steps, *self.axes), generator=generator)
         reset(self.net)
-        parameters = _parameters(self.net)
+        parameters = snapshot_parameters(self.net)
         for name, module in self.net.named_modules():
             self._watch(name, module)
         results: list[Any] = []
@@ -320,7 +136,7 @@ class _Run:
                         frame = frames[step][None]
                         value = recorder.make("input", (), "B", frame.shape, option=step)
                         recorder.know(frame, value)
-                        fed = _fed(feedback, results)
+                        fed = feed_frames(feedback, results)
                         if not step:
                             fed = {
                                 name: recorder.zero(torch.zeros(0), name)
@@ -353,7 +169,7 @@ class _Run:
         if style != "step":
             steps = self._own_steps(results[0])
             own = None if style != "held" and steps == recorder.steps else steps
-        return _Rolled(recorder, style, steps, own, feedback).graph(results)
+        return Rolled(recorder, style, steps, own, feedback).graph(results)
 
     def _watch(self, name: str, module: nn.Module) -> None:
         """Stands in for the forward of a layer or of neurons, which are not looked into."""
@@ -452,453 +268,3 @@ def _raised_at(error: Exception) -> str:
 
 
 # From the records of all steps to the graph of one.
-
-_Element: TypeAlias = tuple[Value, int | None]
-"""A value, or one time step of it."""
-
-_Bundle: TypeAlias = tuple[_Element | None, ...]
-"""The same thing in every step; None where a run was too short to show it."""
-
-
-class _Rolled:
-    """Finds that every step does the same, and what it is."""
-
-    def __init__(
-        self,
-        recorder: Recorder,
-        style: Style,
-        steps: int,
-        own: int | None,
-        feedback: tuple[Feedback, ...],
-    ) -> None:
-        self.recorder = recorder
-        self.style = style
-        self.steps = steps
-        self.own = own
-        self.feedback = feedback
-        self.places: list[Place] = []
-        self.bundles: list[_Bundle] = []
-        self.found: dict[tuple[int, int, int | None], int] = {}
-        self.begun: list[Value] = []  # so that an id stays one value's
-        self.later: collections.deque[tuple[int, _Bundle]] = collections.deque()
-
-    def graph(self, results: list[Any]) -> Graph:
-        listed = None if self.style == "step" else self.steps
-        leaved = [list(leaves(result, listed)) for result in results]
-        if len({len(each) for each in leaved}) > 1:
-            raise UntraceableError(
-                "its forward does not return as many values in every step",
-                "return the same in every step",
-            )
-        found = [self._result([each[i] for each in leaved]) for i in range(len(leaved[0]))]
-        outputs: dict[int, tuple[int, bool]] = {}  # places, where they stand and whether once
-        states: dict[str, Call] = {}
-        # Spikes that go into the next step as an argument are a state, where there are others.
-        fed = {place for _, place, _ in self.feedback}
-        later: list[tuple[int, _Bundle, bool]] = []
-        # What a short run does not show in every step is found among what others show.
-        shown = [(i, *each) for i, each in enumerate(found) if each is not None]
-        for i, bundle, once in sorted(shown, key=lambda each: None in each[1]):
-            call = self._state_of(bundle)
-            if call is not None:
-                states[call.name] = call
-            elif i in fed:
-                later.append((i, bundle, once))
-            else:
-                outputs.setdefault(self.unify(bundle), (i, once))
-        for i, bundle, once in later if not outputs else ():
-            outputs.setdefault(self.unify(bundle), (i, once))
-        silent = not outputs
-        for i, name in enumerate(states if silent else ()):
-            outputs[self.unify(self._calls_of(name))] = (i, True)
-        self._close()
-        if not outputs:
-            raise UntraceableError(
-                "its forward returns neither spikes nor a neuron's state",
-                "return the spikes of the last layer",
-            )
-        order = sorted(outputs, key=lambda place: outputs[place][0])
-        calling = Calling(
-            self.style,
-            self.own,
-            self.feedback,
-            {place.source: place.axes for place in self.places if place.kind == "neuron"},
-            tuple(
-                (
-                    None if outputs[number][1] else outputs[number][0],
-                    place.source if place.kind == "neuron" else None,
-                    place.axes,
-                )
-                for number in order
-                for place in [self.places[number]]
-            ),
-            membranes_only=tuple(states) if silent else (),
-        )
-        return Graph(tuple(self.places), tuple(order), calling)
-
-    # What a forward returns.
-
-    def _result(self, leaves: list[object]) -> tuple[_Bundle, bool] | None:
-        """One result as a bundle, and whether it is one for all steps; None if it is no tensor."""
-        known = self.recorder.known
-        if self.style == "step":
-            values = [known(leaf) for leaf in leaves]
-            tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
-            if not tensors:
-                return None
-            if None in values:
-                raise self._constant()
-            return tuple((cast(Value, value), None) for value in values), False
-        leaf = leaves[0]
-        if isinstance(leaf, list):
-            values = [known(each) for each in leaf]
-            if None in values:
-                raise self._constant()
-            return tuple((cast(Value, value), None) for value in values), False
-        if not isinstance(leaf, torch.Tensor):
-            return None
-        value = known(leaf)
-        if value is None:
-            raise self._constant()
-        once = False
-        while value.kind in ("over time", "reshape") and "T" not in value.lead:
-            once = once or value.kind == "over time"
-            value = value.inputs[0]
-        if "T" in value.lead:
-            if value.kind == "stack" and len(value.inputs) != self.steps:
-                raise UntraceableError(
-                    f"it returns {len(value.inputs)} values stacked at {value.where} in "
-                    f"{self.steps} time steps",
-                    "collect one value in every step",
-                )
-            return tuple((value, step) for step in range(self.steps)), once
-        chain = self._summands(value)
-        if chain:
-            return tuple((each, None) for each in chain), True
-        return (*(None,) * (self.steps - 1), (value, None)), True
-
-    def _constant(self) -> UntraceableError:
-        return UntraceableError(
-            "its forward returns a tensor that does not depend on the input",
-            "return spikes, and states of neurons",
-        )
-
-    def _summands(self, value: Value) -> list[Value]:
-        """The spikes of every step, if ``value`` is their sum, times or divided by constants."""
-
-        def terms(term: Value) -> list[Value]:
-            if term.kind == "zero":
-                return []
-            if term.kind == "elementwise" and term.name == "add":
-                return [each for given in term.inputs for each in terms(given)]
-            return [term]
-
-        while (
-            value.kind == "elementwise" and len(value.inputs) == 1 and value.name in ("mul", "div")
-        ):
-            value = value.inputs[0]
-        found = terms(value)
-        calls = [term.call for term in found]
-        same = all(
-            call is not None and call.name == calls[0].name and call.number == step
-            for step, call in enumerate(calls)
-            if calls[0] is not None
-        )
-        spikes = all(term.kind == "neuron" for term in found)
-        return found if len(found) == self.steps > 1 and same and spikes else []
-
-    def _state_of(self, bundle: _Bundle) -> Call | None:
-        """The neurons whose state a result is, if it is one."""
-        value = next(element[0] for element in bundle if element is not None)
-        element = self.resolved((value, next(e[1] for e in bundle if e is not None)))
-        while element[0].kind == "reshape":
-            element = self.resolved((element[0].inputs[0], element[1]))
-        return element[0].call if element[0].kind == "state" else None
-
-    # Bundles.
-
-    def resolved(self, element: _Element) -> _Element:
-        """Where a value comes from: through stacks, steps of sequences and views of them."""
-        value, step = element
-        while True:
-            if value.kind == "step" and step is None:
-                value, step = value.inputs[0], cast(int, value.option)
-            elif value.kind == "stack" and step is not None:
-                value, step = value.inputs[step], None
-            elif value.kind == "reshape" and value.axes == value.inputs[0].axes:
-                value = value.inputs[0]
-            else:
-                return value, step
-
-    def _inputs(self, element: _Element) -> list[_Element]:
-        value, step = element
-        return [(each, step if "T" in each.lead else None) for each in value.inputs]
-
-    def unify(self, bundle: _Bundle) -> int:
-        """The place of a bundle, made if it is not known yet."""
-        elements = tuple(None if x is None else self.resolved(x) for x in bundle)
-        shown = [(t, x) for t, x in enumerate(elements) if x is not None]
-        if not shown:
-            raise UntraceableError(
-                "its loop carries a value over more steps than it has", "let it run for more steps"
-            )
-        t, first = shown[-1]
-        for t, element in shown:
-            known = self.found.get((t, id(element[0]), element[1]))
-            if known is not None and self._equal(self.bundles[known], elements):
-                return known
-        kinds = {element[0].kind for _, element in shown}
-        value = first[0]
-        if "opaque" in kinds:
-            reason = next(str(e[0].option) for _, e in shown if e[0].kind == "opaque")
-            raise UntraceableError(
-                f"its forward does something that is not supported: {reason}",
-                f"a forward may use layers, neurons, {FUNCTIONS}",
-            )
-        if kinds == {"zero"}:
-            if value.placeholder:
-                raise UntraceableError(
-                    f"its argument {value.placeholder} is not what the step before returned",
-                    "return the output first and then every state in the order of the arguments",
-                )
-            return self._add(Place("zero", "zeros", (), value.axes, where=value.where), elements)
-        if shown[0][0] == 0 and shown[0][1][0].kind == "zero":
-            return self._previous(elements, value)
-        begun = self._begun(elements)
-        if begun is not None:
-            return self.unify(begun)
-        if len(kinds) > 1:
-            raise self._differ(shown)
-        match value.kind:
-            case "input":
-                return self._input(shown, elements)
-            case "neuron":
-                return self._neuron(shown)
-            case "state":
-                assert value.call is not None
-                raise UntraceableError(
-                    f"its {value.option} is read by more than itself",
-                    "only spikes go from layer to layer",
-                    value.call.name, type(value.call.module).__name__,
-                )  # fmt: skip
-            case "over time":
-                raise UntraceableError(
-                    f"its forward computes with a sum over time (at {value.where})",
-                    "sum what is returned, and only that",
-                )
-        same = {(x.option, x.axes, len(x.inputs)) for _, (x, _) in shown}
-        modules = tuple(x.module for _, (x, _) in shown if x.module is not None)
-        kind = value.kind
-        if len(same) > 1:
-            norms = all(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in modules)
-            in_order = [x.name.rpartition(".") for _, (x, _) in shown]
-            listed = len({each[0] for each in in_order}) == 1 and len(shown) == self.steps
-            if not (norms and listed and modules and in_order[0][0]):
-                raise self._differ(shown)
-            if [each[2] for each in in_order] != [str(i) for i in range(self.steps)]:
-                raise self._differ(shown)
-            kind = "layers"
-        source = value.name.rpartition(".")[0] if kind == "layers" else value.name
-        place = Place(
-            kind, source, (), value.axes, modules if kind == "layers" else modules[:1],
-            value.name if kind == "elementwise" else "", value.operands, value.where,
-        )  # fmt: skip
-        columns = [None if x is None else self._inputs(x) for x in elements]
-        inputs = tuple(
-            self.unify(tuple(None if row is None else row[i] for row in columns))
-            for i in range(len(value.inputs))
-        )
-        return self._add(dataclasses.replace(place, inputs=inputs), elements)
-
-    def _begun(self, elements: _Bundle) -> _Bundle | None:
-        """The same with zeros in the first step, where that adds 0 to, or not yet, what others add.
-
-        So do loops that begin with ``spk = 0``, or with ``None`` and an ``if``.
-        """
-        if len(elements) < 2 or elements[0] is None or elements[1] is None:
-            return None
-        (first, step), (second, other_step) = elements[0], elements[1]
-        joins = second.kind == "elementwise" and second.name in ("add", "sub", "mul")
-        if not joins or len(second.inputs) != 2:
-            return None
-        source, place = first, None
-        if first.kind == "elementwise" and first.name == second.name and len(first.inputs) == 1:
-            if any(isinstance(x, Constant) and x.values.any() for x in first.operands):
-                return None
-            source, place = first.inputs[0], first.operands.index(0)
-        elif second.name == "mul" or (first.name == second.name and len(first.inputs) > 1):
-            return None
-        like = self._like(source, step if "T" in source.lead else None)
-        found = [
-            i
-            for i, each in enumerate(second.inputs)
-            if self._like(each, other_step if "T" in each.lead else None) == like
-        ]
-        if place in found:
-            found = [place]
-        if len(found) != 1 or (second.name == "sub" and found[0] != (place or 0)):
-            return None
-        inputs = [Value("zero", (), each.lead, each.axes, each.where) for each in second.inputs]
-        inputs[found[0]] = source
-        made = dataclasses.replace(second, inputs=tuple(inputs), where=first.where, lead=first.lead)
-        self.begun.append(made)
-        return ((made, step), *elements[1:])
-
-    def _like(self, value: Value, step: int | None) -> Hashable:
-        """Equal for what is done in the same place."""
-        value = self.resolved((value, step))[0]
-        return (value.kind, value.name, value.axes, value.call.name if value.call else "")
-
-    def _equal(self, known: _Bundle, elements: _Bundle) -> bool:
-        """Whether two bundles are the same wherever both are shown."""
-        return all(
-            a is None or b is None or (a[0] is b[0] and a[1] == b[1])
-            for a, b in zip(known, elements, strict=True)
-        ) and all(a is not None or b is None for a, b in zip(known, elements, strict=True))
-
-    def _add(self, place: Place, elements: _Bundle) -> int:
-        self.places.append(place)
-        self.bundles.append(elements)
-        number = len(self.places) - 1
-        for t, element in enumerate(elements):
-            if element is not None:
-                self.found.setdefault((t, id(element[0]), element[1]), number)
-        return number
-
-    def _previous(self, elements: _Bundle, value: Value) -> int:
-        """A value that a loop carries over, 0 at first; its source is found at the end."""
-        place = Place("previous", "previous", (), value.axes, where=value.where)
-        number = self._add_unfound(place, elements)
-        self.later.append((number, (*elements[1:], None)))
-        return number
-
-    def _add_unfound(self, place: Place, elements: _Bundle) -> int:
-        """Adds a place whose elements are those of another place, in other steps."""
-        for number, (known, bundle) in enumerate(zip(self.places, self.bundles, strict=True)):
-            if known.kind == "previous" and all(
-                (a is None) == (b is None)
-                and (a is None or b is None or a[0] is b[0] or {a[0].kind, b[0].kind} == {"zero"})
-                for a, b in zip(bundle, elements, strict=True)
-            ):
-                return number
-        self.places.append(place)
-        self.bundles.append(elements)
-        return len(self.places) - 1
-
-    def _close(self) -> None:
-        """Finds the sources of what loops carry over."""
-        while self.later:
-            number, bundle = self.later.popleft()
-            if not self.places[number].inputs:
-                source = self.unify(bundle)
-                self.places[number] = dataclasses.replace(self.places[number], inputs=(source,))
-
-    def _input(self, shown: list[tuple[int, _Element]], elements: _Bundle) -> int:
-        for t, (value, step) in shown:
-            seen = value.option if self.style == "step" else step
-            if seen is not None and seen != t:
-                raise UntraceableError(
-                    f"its forward reads time step {cast(int, seen) + 1} of the input in step "
-                    f"{t + 1}",
-                    "read one time step after the other, as x[step]",
-                )
-        axes = shown[0][1][0].axes
-        for number, place in enumerate(self.places):
-            if place.kind == "input":
-                return number
-        return self._add(Place("input", "input", (), axes), elements)
-
-    def _calls_of(self, name: str) -> _Bundle:
-        """The spikes of neurons in every step."""
-        calls = self.recorder.calls[name]
-        kind = type(calls[0].module).__name__
-        if isinstance(calls[0].module, SEQUENCE):
-            if len(calls) > 1:
-                raise UntraceableError(
-                    f"stands in two places ({calls[0].where} and {calls[1].where})",
-                    f"build one {kind} for each place", name, kind,
-                )  # fmt: skip
-            return tuple((cast(Value, calls[0].spikes), t) for t in range(self.steps))
-        if len(calls) != self.steps:
-            lines = sorted({call.where for call in calls})
-            raise UntraceableError(
-                f"is called {len(calls)} times in {self.steps} time step(s) (at "
-                f"{' and '.join(lines)}), so that all calls share one membrane",
-                f"build one {kind} for each place, and call it once in every step", name, kind,
-            )  # fmt: skip
-        for call in calls:
-            wanted = "kept" if call.number else "zero"
-            if not state_names(call.module) or call.before == wanted:
-                continue
-            found = (
-                f"does not start from zero (at {call.where})"
-                if not call.number
-                else f"is set back to 0 after step {call.number} (before {call.where})"
-                if call.before == "zero"
-                else f"gets a state that is not what it returned in the step before (at "
-                f"{call.where})"
-            )
-            raise UntraceableError(
-                found,
-                "let it keep its own state from step to step, from 0 in the first", name, kind,
-            )  # fmt: skip
-        return tuple((cast(Value, call.spikes), None) for call in calls)
-
-    def _neuron(self, shown: list[tuple[int, _Element]]) -> int:
-        calls = [cast(Call, value.call) for _, (value, _) in shown]
-        name = calls[0].name
-        bundle = self._calls_of(name)
-        for t, (value, step) in shown:
-            expected = cast(_Element, bundle[t])
-            if value is not expected[0] or step != expected[1]:
-                raise self._differ(shown)
-        known = self.found.get((0, id(cast(_Element, bundle[0])[0]), cast(_Element, bundle[0])[1]))
-        if known is not None:
-            return known
-        module = calls[0].module
-        value = shown[0][1][0]
-        everyone = self.recorder.calls[name]
-        current: _Bundle = tuple((call.current, None) for call in everyone)
-        if isinstance(module, SEQUENCE):
-            current = tuple((everyone[0].current, t) for t in range(self.steps))
-        try:
-            source = self.unify(current)
-        except UntraceableError as error:
-            if self.style == "held" and not error.layer:
-                error.fix += (
-                    f"; if {name!r} stands in two places, so that both share one membrane, build "
-                    f"one {type(module).__name__} for each place"
-                )
-            raise
-        place = Place("neuron", name, (source,), value.axes, (module,), where=value.where)
-        return self._add(place, bundle)
-
-    def _differ(self, shown: list[tuple[int, _Element]]) -> UntraceableError:
-        """Says how two steps differ."""
-
-        def text(value: Value) -> str:
-            named = value.call.name if value.call else value.name
-            what = {"neuron": "the spikes of", "layer": "layer", "zero": "zeros"}.get(
-                value.kind, value.kind if value.kind != "elementwise" else ""
-            )
-            if named and value.kind in ("neuron", "layer"):
-                named = repr(named)
-            return f"{what} {named}".strip() + f" at {value.where}"
-
-        def key(value: Value) -> Hashable:
-            return (value.kind, value.option, value.axes, value.call.name if value.call else "")
-
-        t, (value, _) = shown[0]
-        for other_t, (other, _) in shown[1:]:
-            if key(other) != key(value):
-                return UntraceableError(
-                    f"its forward does not do the same in every time step: {text(value)} in step "
-                    f"{t + 1}, {text(other)} in step {other_t + 1}",
-                    "do the same in all of them, and begin what the step before gives with "
-                    "torch.zeros (only BatchNormTT may depend on the step)",
-                )
-        return UntraceableError(
-            f"its forward does not do the same in every time step (at {value.where})",
-            "do the same in all of them, and begin what the step before gives with "
-            "torch.zeros (only BatchNormTT may depend on the step)",
-        )
