@@ -11,6 +11,7 @@
 #endif
 
 // A part of a kernel that gets its own registers.
+//@ only x86-64 x86-64-v3 x86-64-v4 aarch64 cortex-m7
 #if defined(__GNUC__)
 #define SPK_APART static __attribute__((noinline))
 #else

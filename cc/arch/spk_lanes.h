@@ -13,17 +13,24 @@
 // Vectors that may stand at any float's address and alias floats.
 typedef float spk_f32x4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float spk_f32x8 __attribute__((vector_size(32), aligned(4), may_alias));
+//@ only x86-64-v4
 typedef float spk_f32x16 __attribute__((vector_size(64), aligned(4), may_alias));
 
 // The same for integers.
+//@ only x86-64 aarch64
 typedef int8_t spk_i8x4 __attribute__((vector_size(4), aligned(1), may_alias));
+//@ only x86-64 aarch64
 typedef int8_t spk_i8x8 __attribute__((vector_size(8), aligned(1), may_alias));
 typedef int16_t spk_i16x4 __attribute__((vector_size(8), aligned(2), may_alias));
 typedef int16_t spk_i16x8 __attribute__((vector_size(16), aligned(2), may_alias));
+//@ only x86-64-v3 x86-64-v4
 typedef int16_t spk_i16x16 __attribute__((vector_size(32), aligned(2), may_alias));
+//@ only x86-64-v4
 typedef int16_t spk_i16x32 __attribute__((vector_size(64), aligned(2), may_alias));
 typedef int32_t spk_i32x4 __attribute__((vector_size(16), aligned(4), may_alias));
+//@ only x86-64-v3 x86-64-v4
 typedef int32_t spk_i32x8 __attribute__((vector_size(32), aligned(4), may_alias));
+//@ only x86-64-v4
 typedef int32_t spk_i32x16 __attribute__((vector_size(64), aligned(4), may_alias));
 
 // The widest vector that is one register of this CPU.

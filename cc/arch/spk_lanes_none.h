@@ -11,6 +11,7 @@
 enum { SPK_TOGETHER = 1 };
 
 // Integer neurons updated at a time: few, to need little stack.
+//@ only generic
 enum { SPK_LEAKY_INT_RUN = 32 };
 
 // value where `on`, else 0.

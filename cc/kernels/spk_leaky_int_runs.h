@@ -7,6 +7,25 @@
 #include "spk_leaky_neuron_int.h"
 #include "spk_spikes.h"
 
+//@ template NUM  TYPE
+//@          i16  int16_t
+//@          i32  int32_t
+// spk_param_laid_SUFFIX(param, channels, positions, scratch): a parameter that runs of neurons can
+// read over `positions` positions, from any of them on. Where its strides do not allow that, as
+// those of one value a channel, it is repeated in `scratch` [SPK_LEAKY_INT_RUN], at every position
+// the same.
+SPK_KERNEL spk_param_NUM spk_param_laid_NUM(spk_param_NUM param, uint32_t channels,
+                                            uint32_t positions, TYPE *restrict scratch) {
+  if (positions == 1 || param.per_position == channels * param.per_channel) return param;
+  for (uint32_t p = 0; p < positions; p++) {
+    for (uint32_t c = 0; c < channels; c++) {
+      scratch[p * channels + c] = param.values[(size_t)c * param.per_channel];
+    }
+  }
+  return (spk_param_NUM){scratch, 0, 1};
+}
+//@ end
+
 //@ template CUR  MEM  CURRENT  MEMBRANE
 //@          i16  i16  int16_t  int16_t
 //@          i16  i32  int16_t  int32_t

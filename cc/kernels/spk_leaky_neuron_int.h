@@ -90,22 +90,7 @@ SPK_KERNEL TYPE spk_leaky_update_NUM(TYPE membrane, uint32_t current, int16_t de
 //@ template NUM  TYPE
 //@          i16  int16_t
 //@          i32  int32_t
-// spk_param_laid_SUFFIX(param, channels, positions, scratch): a parameter that runs of neurons can
-// read over `positions` positions, from any of them on. Where its strides do not allow that, as
-// those of one value a channel, it is repeated in `scratch` [SPK_LEAKY_INT_RUN], at every position
-// the same.
-//
 // spk_param_from_SUFFIX(param, position, c): the same parameter, from channel c at `position` on.
-SPK_KERNEL spk_param_NUM spk_param_laid_NUM(spk_param_NUM param, uint32_t channels,
-                                            uint32_t positions, TYPE *restrict scratch) {
-  if (positions == 1 || param.per_position == channels * param.per_channel) return param;
-  for (uint32_t p = 0; p < positions; p++) {
-    for (uint32_t c = 0; c < channels; c++) {
-      scratch[p * channels + c] = param.values[(size_t)c * param.per_channel];
-    }
-  }
-  return (spk_param_NUM){scratch, 0, 1};
-}
 SPK_KERNEL spk_param_NUM spk_param_from_NUM(spk_param_NUM param, uint32_t position, uint32_t c) {
   const size_t skip = (size_t)position * param.per_position + (size_t)c * param.per_channel;
   if (skip != 0) param.values += skip;

@@ -265,7 +265,7 @@ SPK_KERNEL void spk_scatter_conv2d_band_spikes_NUM(const spk_scatter_conv2d_NUM 
 //@          i32  dense  int16_t  int32_t  int32_t
 //@          i32  frame  float    int32_t  int32_t
 // Of each kind of dense input: out = start + sum of value * weight over the values that are not
-// zero, all of the map or a band of it.
+// zero.
 SPK_KERNEL void spk_scatter_conv2d_READ_NUM(const spk_scatter_conv2d_NUM *conv,
                                             const IN *restrict in, SUM *restrict out) {
   const uint32_t channels = conv->in_channels;
@@ -279,6 +279,13 @@ SPK_KERNEL void spk_scatter_conv2d_READ_NUM(const spk_scatter_conv2d_NUM *conv,
                                i % channels, (VALUE)in[i]);
   }
 }
+//@ end
+
+//@ template NUM  READ   IN     VALUE    SUM
+//@          f32  dense  float  float    float
+//@          i16  frame  float  int32_t  int16_t
+//@          i32  frame  float  int32_t  int32_t
+// The same for a band of the map: the caller's frame is the only dense input of one.
 SPK_KERNEL void spk_scatter_conv2d_band_READ_NUM(const spk_scatter_conv2d_NUM *conv,
                                                  const IN *restrict in, uint32_t first,
                                                  uint32_t rows, SUM *restrict out) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hand-written network: every weight follows from its position.
-#include "spk_strict.h"
-
 #include "fake_model.h"
 
 #include <string.h>
+
+#include "spk_strict.h"
 
 static const float fake_beta = 0.9f;
 static const uint32_t fake_neurons[2] = {FAKE_HIDDEN, FAKE_OUTPUTS};

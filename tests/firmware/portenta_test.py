@@ -57,7 +57,7 @@ def test_the_bytes_to_flash_are_those_of_the_report_and_fit() -> None:
 def test_the_tables_in_the_image_are_those_the_compiler_counted() -> None:
     network = net()
     load_checkpoint(network, CHECKPOINT)
-    report = spikec.compile(network.eval(), (2, 34, 34), name="nmnist").report()
+    report = spikec.compile(network.eval(), (2, 34, 34), name="nmnist").report("cortex-m7")
     linked = {layer["name"]: dict(layer["tables"]) for layer in REPORT["layers"]}
     for layer in report.layers:
         tables = [size for name, size in linked.get(layer.name, {}).items() if "_" in name]

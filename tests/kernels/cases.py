@@ -423,6 +423,20 @@ def every_statement() -> Grow:
     return grow
 
 
+def folded() -> Grow:
+    """Neurons whose membrane is bounded below, and fires by its magnitude."""
+
+    def grow(draft: Draft) -> ir.Layer:
+        p = Program()
+        decayed = p.constant("beta", 0.75) * p.state("mem") + p.current("current")
+        mem = p.let("bounded", p.step("maximum", decayed, p.constant("floor", -0.5)))
+        spike = p.let("fired", p.step("at_least", abs(mem), p.constant("threshold", 0.4)))
+        states = {"mem": p.let("mem_now", p.unless(spike, mem))}
+        return p.cell(_node(draft, "folded"), "made.Up", states=states, fires=spike)
+
+    return grow
+
+
 def added(*back: int) -> Grow:
     """The sum of what the layers that many layers back hand on."""
 
@@ -673,6 +687,8 @@ _CELLS = (
     _synaptics("none", True),
     case("cells: every statement, and names that C keeps for itself", MAP,
          conv(4, 2), every_statement(), linear(40), every_statement()),
+    case("cells: bounded below, and fired by their magnitude", MAP,
+         conv(4, 2), folded(), linear(9), folded(), both=True),
     case("cells: graded spikes into a convolution, a linear layer and neurons", MAP,
          conv(4, 2), synaptic(grade=NEURON), conv(4, 2), synaptic(grade=CHANNEL), linear(9),
          synaptic(grade=1.5), synaptic(threshold=0.3), leaky(threshold=0.5)),
