@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where modules may stand, what may import torch, and that no imports go round in a ring."""
+"""Where modules may stand, what may import torch, and that no imports go round in a ring.
+
+And that tests/mutate.py still finds what it changes.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,12 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-TOP = Path(__file__).parents[1]
+import pytest
+
+from tests import mutate
+
+# Bazel shows a test its files through links; the links' ends lie in the checkout.
+TOP = Path(__file__).resolve().parents[1]
 ROOTS = ("python/spikec", "models", "benchmarks", "tests")
 TORCH = ("python/spikec/frontends/pytorch", "python/spikec/learning")
 """The folders of spikec whose modules may import torch."""
@@ -103,3 +111,11 @@ def test_packages_import_only_what_is_below_them() -> None:
         for other, where in imports(path, known, whole=False):
             if other in known:
                 assert of(other) >= of(name), f"{where}: {name} imports {other}, which is above it"
+
+
+@pytest.mark.parametrize("mutation", mutate.MUTATIONS, ids=str)
+def test_every_mutation_still_applies(mutation: mutate.Mutation) -> None:
+    text = (TOP / mutation.file).read_text(encoding="utf-8")
+    assert text.count(mutation.old) == 1
+    assert mutation.old != mutation.new
+    assert all((TOP / test).is_file() for test in mutation.tests)

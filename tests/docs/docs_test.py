@@ -134,7 +134,7 @@ COMMANDS = [
 def test_every_document_is_found_and_every_block_has_a_language_that_is_checked() -> None:
     own = ["CHANGELOG.md", "CONTRIBUTING.md", "README.md"]
     own += ["docs/architecture.md", "docs/kernels.md", "docs/memory.md", "docs/bazel-rules.md"]
-    own += [ "docs/firmware.md", "docs/numbers.md"]
+    own += ["docs/firmware.md", "docs/numbers.md"]
     own += ["docs/performance.md"]
     assert set(own) <= set(DOCUMENTS)
     for document in own:
