@@ -36,8 +36,7 @@ from spikec.model import Model
 from spikec.recordings.events import bin_events, read_nmnist
 from spikec.recordings.shared import shared_folder
 from spikec.targets import host
-from spikec.targets.cortex_m7 import drive_build as firmware_build
-from spikec.targets.cortex_m7 import qemu_trace as firmware_trace
+from spikec.targets.cortex_m7 import drive_build, qemu_trace
 from spikec.targets.cortex_m7.qemu_trace import Measured
 
 _TIMEOUT_S = 600.0
@@ -143,8 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     results = []
     try:
-        gcc = [str(options.gcc.absolute())] if options.gcc else firmware_build.compiler()
-        qemu = [str(options.qemu.absolute())] if options.qemu else firmware_build.emulator()
+        gcc = [str(options.gcc.absolute())] if options.gcc else drive_build.compiler()
+        qemu = [str(options.qemu.absolute())] if options.qemu else drive_build.emulator()
         for case in _cases(options):
             results.append(_measure(case, gcc, qemu))
             if not options.json:
@@ -197,21 +196,21 @@ def _measure(case: Case, gcc: Sequence[str], qemu: Sequence[str]) -> Result:
     inputs = network.input.size
     active = [host.active_inputs(model.network, frames) for frames in case.recordings]
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
-        elf = firmware_build.build(model.name, model.driven_files("cortex-m7"), Path(folder), gcc)
+        elf = drive_build.build(model.name, model.driven_files("cortex-m7"), Path(folder), gcc)
         size = profile.sizes(elf, model.name)
-        measured = firmware_trace.measure(qemu, elf, active, inputs, _TIMEOUT_S)
+        measured = qemu_trace.measure(qemu, elf, active, inputs, _TIMEOUT_S)
         ours, cycles = _program(qemu, elf, size, active[0], measured, inputs)
     small = Model.of(network, "network", "int8")
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
-        elf = firmware_build.build(small.name, small.driven_files("cortex-m7"), Path(folder), gcc)
+        elf = drive_build.build(small.name, small.driven_files("cortex-m7"), Path(folder), gcc)
         size = profile.sizes(elf, small.name)
-        ran = firmware_trace.measure(qemu, elf, active, inputs, _TIMEOUT_S)
+        ran = qemu_trace.measure(qemu, elf, active, inputs, _TIMEOUT_S)
         int8, _ = _program(qemu, elf, size, active[0], ran, inputs)
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
         files, names = plain_dense(network)
-        elf = firmware_build.build(NAME, files, Path(folder), gcc)
+        elf = drive_build.build(NAME, files, Path(folder), gcc)
         size = profile.sizes(elf, NAME)
-        plain = firmware_trace.measure(qemu, elf, active, inputs, _TIMEOUT_S)
+        plain = qemu_trace.measure(qemu, elf, active, inputs, _TIMEOUT_S)
         theirs, _ = _program(qemu, elf, size, active[0], plain, inputs)
     for found, expected in zip(measured, plain, strict=True):
         if not np.array_equal(found.outputs, expected.outputs):
@@ -246,8 +245,8 @@ def _program(
     off = np.abs(measured[0].instructions - mean) / mean
     close = np.flatnonzero(off <= _CLOSE)
     step = int(close[0] if close.size else off.argmin())
-    traced = firmware_trace.trace_step(qemu, elf, recording, step, inputs, _TIMEOUT_S)
-    cost = firmware_trace.overhead(traced)
+    traced = qemu_trace.trace_step(qemu, elf, recording, step, inputs, _TIMEOUT_S)
+    cost = qemu_trace.overhead(traced)
     parts = [kinds(part.without(cost.addresses), traced.text).cycles for part in traced.observed[0]]
     whole = kinds(traced.plain[0], traced.text)
     program = Program(

@@ -32,7 +32,7 @@ from spikec.measure import profile
 from spikec.model import KERNELS, Model
 from spikec.passes.lower import crossovers
 from spikec.targets import host
-from spikec.targets.cortex_m7 import drive_build as firmware_build
+from spikec.targets.cortex_m7 import drive_build
 from spikec.targets.cortex_m7.drive_run import run_qemu, write_input
 
 Frames = npt.NDArray[np.float32]
@@ -245,9 +245,7 @@ def instructions(
     found = []
     with tempfile.TemporaryDirectory(prefix="spikec_") as name:
         given, output = Path(name) / "input", Path(name) / "output"
-        elf = firmware_build.build(
-            model.name, model.driven_files("cortex-m7"), Path(name), tools.gcc
-        )
+        elf = drive_build.build(model.name, model.driven_files("cortex-m7"), Path(name), tools.gcc)
         for recording in recordings:
             active = host.active_inputs(model.network, recording)
             write_input(
@@ -366,8 +364,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.rounds < 1:
             raise SpikecError(f"--rounds {options.rounds}: give at least 1.")
-        gcc = [str(options.gcc.absolute())] if options.gcc else firmware_build.compiler()
-        qemu = [str(options.qemu.absolute())] if options.qemu else firmware_build.emulator()
+        gcc = [str(options.gcc.absolute())] if options.gcc else drive_build.compiler()
+        qemu = [str(options.qemu.absolute())] if options.qemu else drive_build.emulator()
         sweeps = measure(Tools(gcc, qemu, options.rounds))
     except SpikecError as error:
         print(f"growth: {error}", file=sys.stderr)

@@ -33,8 +33,7 @@ from spikec.ir.operations import DenseSum, Fire, Gather, Scatter
 from spikec.measure import profile
 from spikec.model import Model
 from spikec.targets import host
-from spikec.targets.cortex_m7 import drive_build as firmware_build
-from spikec.targets.cortex_m7 import qemu_trace as firmware_trace
+from spikec.targets.cortex_m7 import drive_build, qemu_trace
 from spikec.targets.cortex_m7.qemu_trace import Segment
 
 Kernel: TypeAlias = Literal["scatter", "gather", "dense", "leaky"]
@@ -114,11 +113,11 @@ def on_cortex_m7(gcc: Sequence[str], qemu: Sequence[str]) -> list[Bound]:
         recording = frames(DENSITY, _STEPS)
         active = host.active_inputs(model.network, recording)
         with tempfile.TemporaryDirectory(prefix="spikec_") as name:
-            elf = firmware_build.build(model.name, model.driven_files("cortex-m7"), Path(name), gcc)
-            traced = firmware_trace.trace_step(
+            elf = drive_build.build(model.name, model.driven_files("cortex-m7"), Path(name), gcc)
+            traced = qemu_trace.trace_step(
                 qemu, elf, active, _STEPS - 1, model.network.input.size, _TIMEOUT_S
             )
-        observer = firmware_trace.overhead(traced).addresses
+        observer = qemu_trace.overhead(traced).addresses
         for at, kernel, layer, units in layers(model, recording[-1:]):
             ran = traced.observed[-1][at + 1].without(observer)
             # Additions make units; each neuron is one, whatever a loop does for it.
@@ -296,8 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--qemu", type=Path, help="the emulator; qemu-system-arm")
     options = parser.parse_args(arguments)
     try:
-        gcc = [str(options.gcc.absolute())] if options.gcc else firmware_build.compiler()
-        qemu = [str(options.qemu.absolute())] if options.qemu else firmware_build.emulator()
+        gcc = [str(options.gcc.absolute())] if options.gcc else drive_build.compiler()
+        qemu = [str(options.qemu.absolute())] if options.qemu else drive_build.emulator()
         m7, here = on_cortex_m7(gcc, qemu), on_host()
     except SpikecError as error:
         print(f"hot_loops: {error}", file=sys.stderr)

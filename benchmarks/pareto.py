@@ -28,7 +28,7 @@ from spikec.measure.evaluate import evaluate
 from spikec.model import Model
 from spikec.recordings import dataset
 from spikec.recordings.shared import shared_folder
-from spikec.targets.cortex_m7 import drive_build as firmware_build
+from spikec.targets.cortex_m7 import drive_build
 
 NUMBERS = ("f32", "int8")
 SEED_STEPS = (50, 300)
@@ -81,8 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--qemu", type=Path, help="the emulator; qemu-system-arm")
     options = parser.parse_args(arguments)
     for variable, program in (
-        (firmware_build.COMPILER_VARIABLE, options.gcc),
-        (firmware_build.EMULATOR_VARIABLE, options.qemu),
+        (drive_build.COMPILER_VARIABLE, options.gcc),
+        (drive_build.EMULATOR_VARIABLE, options.qemu),
     ):
         if program is not None:
             os.environ[variable] = str(program.absolute())

@@ -33,7 +33,7 @@ def snn_model(
       net: the function that builds a checkpoint's network, package.module:function.
       input: a checkpoint's: one frame's shape without time and batch, [C, H, W] or [N].
       deps: the Python libraries that `net` is imported from.
-      numbers: the format of weights and membranes: "f32", or "int8", whole numbers only.
+      numbers: the format of weights and membranes: "f32", or "int8", integers only.
       calibration: recordings (.bin) such as the network will see, by which each layer's kernel is
         chosen, event-driven or dense; without them all are event-driven. The spikes are the same.
       bins: time steps to bin such a recording into; 0 for the network's own number.

@@ -19,9 +19,9 @@ def snn_parity_test(
         visibility = None):
     """Tests a compiled network against snnTorch, in every layer at every step.
 
-    Of a network file there is no snnTorch module, and a network in whole numbers is not meant to
+    Of a network file there is no snnTorch module, and a network in integers is not meant to
     spike as the float one does: then the reference, the host's C and the Cortex-M7's are compared,
-    and for whole numbers it is printed how near they are to float.
+    and for integers it is printed how near they are to float.
 
     Compares on random frames always, and on recordings. Makes NAME_host, which replays a recording
     on this machine, and NAME_m7, the same for the emulated board.

@@ -47,7 +47,7 @@ static inline const char *spk_say_status(spk_status status) {
     case SPK_WINDOW_OVER:
       return "an event is newer than the window being filled";
     case SPK_OUT_OF_RANGE:
-      return "an input value is outside the declared range, or not a whole number";
+      return "an input value is outside the declared range, or not an integer";
     case SPK_TOO_MANY_STEPS:
       return "the network has parameters for no more time steps; it must be reset";
   }

@@ -29,7 +29,7 @@ from spikec.frontends.load import load
 from spikec.frontends.pytorch import execute
 from spikec.model import Model
 from spikec.recordings.events import bin_events, read_nmnist
-from spikec.targets.cortex_m7 import drive_run as firmware_io
+from spikec.targets.cortex_m7 import drive_run
 from spikec.targets.host import Host, active_inputs
 
 BUILT = ("checkpoint", "library", "firmware", "qemu", "recordings", "size")
@@ -148,11 +148,11 @@ def _on_cortex_m7(
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
         given, result = Path(folder) / "input", Path(folder) / "output"
         entries = active.entries
-        firmware_io.write_input(
+        drive_run.write_input(
             given, active.offsets, entries["index"], entries["value"], network.input.size
         )
         recorded, counted = (
-            firmware_io.run_qemu(
+            drive_run.run_qemu(
                 [str(options.qemu)], options.firmware, given, result, record, _QEMU_TIMEOUT_S
             )
             for record in (True, False)

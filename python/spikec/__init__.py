@@ -137,7 +137,7 @@ def compile(
             event-driven one. The spikes are the same.
         calibration: recordings such as the network will see, frames ``[T, *input_shape]`` each.
         input_max: declares that every input value is within 0 and this, which the generated C then
-            checks; with ``"int8"`` inputs are whole numbers, and it is 255 unless given. The
+            checks; with ``"int8"`` inputs are integers, and it is 255 unless given. The
             smaller it is, the fewer bits integer membranes take.
         readout: adds C that decides the class: the output with the most spikes, ``"count"``; the
             first one that spikes, ``"first"``; or the one with the largest membrane after the last

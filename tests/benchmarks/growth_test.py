@@ -23,7 +23,7 @@ from benchmarks.growth import Line, Point, Subject, Tools
 from benchmarks.hot_loops import VectorLoop, innermost, on_cortex_m7
 from spikec.errors import SpikecError
 from spikec.semantics import reference
-from spikec.targets.cortex_m7 import drive_build as firmware_build
+from spikec.targets.cortex_m7 import drive_build
 from spikec.targets.cortex_m7.qemu_trace import Segment
 
 RESIDUAL = 0.06
@@ -34,7 +34,7 @@ DENSITIES = (0.001, 0.01, 0.1, 0.3, 1.0)
 def tools() -> Tools:
     """What counts on the Cortex-M7."""
     try:
-        return Tools(firmware_build.compiler(), firmware_build.emulator(), 1)
+        return Tools(drive_build.compiler(), drive_build.emulator(), 1)
     except SpikecError as error:
         pytest.skip(str(error))
 

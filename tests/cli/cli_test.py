@@ -335,7 +335,7 @@ def test_recordings_that_cannot_be_read_are_refused(
     for name in ("--time-steps", "--steps", "--bins", "--window-us"):
         with pytest.raises(SystemExit):
             cli.main([*run, name, "0", "--events", "0.bin"])
-        said = f"argument {name}: '0' is not a whole number of at least 1"
+        said = f"argument {name}: '0' is not an integer of at least 1"
         assert said in capsys.readouterr().err
 
 

@@ -334,7 +334,7 @@ def _reference(case: Case, count: Count) -> None:
 
 
 def _models(case: Case, count: Count) -> None:
-    """Plans the network in float and, where that can be, in whole numbers."""
+    """Plans the network in float and, where that can be, in integers."""
     assert case.frames is not None
     model = case.models[0][0]
     case.models = [(model, case.frames)]

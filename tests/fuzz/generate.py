@@ -215,7 +215,7 @@ class _Draw:
         self.cell = cell
         self.nodes: list[Node] = []
         self.grid = self.chance(0.7)
-        self.tame = self.chance(0.35)  # as whole numbers want it
+        self.tame = self.chance(0.35)  # as integers want it
         self.style = self._style()
         self.start = Spec((1,), int(rng.integers(8, 13)), self.style, (), (), grid=self.grid)
         self.axes: list[Axes] = []

@@ -182,14 +182,14 @@ def summary(found: Total, seconds: float) -> str:
         f"{count.spikes:,} spikes",
         f"{count.layers:,} layers of neurons, of which {count.silent_layers:,} stayed silent; "
         f"membranes equal to the bit in all {count.exact_layers:,} whose sums are exact",
-        f"{count.int8:,} networks also in whole numbers",
+        f"{count.int8:,} networks also in integers",
         f"{differing} differing, {crashes} crashes, {stages['refused']} refused, "
         f"{stages['snnTorch raises']} that snnTorch cannot run, {len(found.ties)} rounding ties; "
         f"{len(found.empty)} empty cells; {seconds:.0f} s ({spent})",
     ]
     lines.append("written as " + ", ".join(f"{s} {n}" for s, n in check.mapping(count.styles)))
     lines += [f"tie: {tie}" for tie in found.ties]
-    lines += [f"{n:>6} not in whole numbers: {said}" for said, n in check.mapping(count.not_int8)]
+    lines += [f"{n:>6} not in integers: {said}" for said, n in check.mapping(count.not_int8)]
     return "\n".join(lines)
 
 

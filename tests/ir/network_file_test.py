@@ -188,7 +188,7 @@ def test_a_file_bounds_the_range_that_a_network_is_compiled_for() -> None:
 def test_a_network_in_whole_numbers_is_not_written(tmp_path: Path) -> None:
     network = network_of(nn.Flatten(), nn.Linear(144, 3), neurons(beta=0.5))
     whole = Model.of(network, "net", "int8").network
-    with pytest.raises(spikec.SpikecError, match="of a network in whole numbers, which no file"):
+    with pytest.raises(spikec.SpikecError, match="of a network in integers, which no file"):
         network_file.write(tmp_path / "net.spikec", Saved(whole, None))
     assert list(tmp_path.iterdir()) == []
 
@@ -512,7 +512,7 @@ UNSOUND_GRAPH: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("rsynaptic1", {"currents": (("current",), ("int x",))}, "'int x' is no name of its own"),
     ("rsynaptic1", {"kind": "a\nb"}, "its kind is too long"),
     ("rsynaptic1", {"program": program("full", arguments=("driven",))}, "full is sub of number"),
-    ("rsynaptic1", {"program": program("full", op="decay")}, "decay is of whole numbers only"),
+    ("rsynaptic1", {"program": program("full", op="decay")}, "decay is of integers only"),
     ("rsynaptic1", {"program": program("off", op="maximum")}, "off is maximum of flag"),
     ("rsynaptic1", {"program": program("decayed", arguments=("beta", "full"))}, "mul of number, n"),
     ("rsynaptic1", {"program": program("spike", arguments=("kept", "mem"))}, "no potential"[3:]),
@@ -524,7 +524,7 @@ UNSOUND_GRAPH: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("rsynaptic1", {"states": ()}, "its reset is greater of nothing, number"),
     ("rsynaptic1", {"states": (ir.State("mem", "spike"), ir.State("syn", "syn_next"))}, "is no nu"),
     ("rsynaptic1", {"grade": put(0)}, "its grade is 0 somewhere"),
-    ("rsynaptic1", {"unit": np.ones((1, 1, 1), np.float32)}, "of a network in whole numbers"),
+    ("rsynaptic1", {"unit": np.ones((1, 1, 1), np.float32)}, "of a network in integers"),
     ("relu1", {"winner": "value"}, "it has a winner, but never fires"),
     ("relu1", {"value": "zero2"}, "is no number of its program"),
 )

@@ -78,7 +78,7 @@ class Case:
     which kind convolutions and linear layers get. ``numbers`` is the format of weights and
     membranes, ``most`` the largest input that the network declares, and ``driven`` how many steps
     at the end push one neuron of the first layer as high as it goes, and then as low. A row for
-    ``both`` is one of float32 that stands in the table in whole numbers once more.
+    ``both`` is one of float32 that stands in the table in integers once more.
     """
 
     name: str
@@ -809,7 +809,7 @@ _WHOLE = (
 
 
 def _in_whole_numbers(row: Case) -> Case:
-    """A row of float32 once more, in whole numbers."""
+    """A row of float32 once more, in integers."""
     name, most = f"int8: {row.name}", row.most or 3
     steps = 2 if row.wide else row.steps
     return dataclasses.replace(row, name=name, numbers="int8", most=most, steps=steps)
@@ -842,7 +842,7 @@ def draw(row: Case) -> Drawn:
     """Gives a row its weights and its frames; the same row, the same bits.
 
     Weights are scaled, layer by layer, until every layer of neurons spikes now and then. Of a row
-    in whole numbers the network is still the one before that; ``model`` quantises it.
+    in integers the network is still the one before that; ``model`` quantises it.
 
     Raises:
         ValueError: a layer's neurons cannot be brought to spike now and then, or no membrane lies

@@ -43,8 +43,8 @@ def main(arguments: list[str]) -> int:
     """Writes what is included and what is compiled into folders, and the cases into files.
 
     ``every.c`` has every case, ``narrow.c``, ``narrow_cells.c`` and ``narrow_integer.c`` those that
-    a microcontroller can hold, in float32, of cells and in whole numbers; ``broken_KIND.c`` has the
-    first case with one expected value wrong, ``broken_integer.c`` the first in whole numbers.
+    a microcontroller can hold, in float32, of cells and in integers; ``broken_KIND.c`` has the
+    first case with one expected value wrong, ``broken_integer.c`` the first in integers.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     for what in ("headers", "handles", *UNITS, "cases"):

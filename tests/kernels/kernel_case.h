@@ -21,7 +21,7 @@ typedef struct kernel_case {
   const uint8_t *spikes;      // [steps][neurons], 0 or 1
   const uint32_t *membranes;  // [steps][neurons], the bits of a float or of an int32
   uint32_t most;              // the largest input that the network takes; 0: any finite number
-  bool whole;                 // inputs, weights and membranes are whole numbers
+  bool whole;                 // inputs, weights and membranes are integers
   bool limited;               // the network runs for no more than these steps
 } kernel_case;
 

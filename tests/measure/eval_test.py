@@ -410,12 +410,12 @@ def test_whole_numbers_are_judged_and_compared_with_float(
     assert cli.main(arguments) == 0
     text = capsys.readouterr().out
     assert cli.main([*arguments, "--input-max", "1", "--bins", "1"]) == 1
-    assert "00000.bin: frames hold values that are not whole" in capsys.readouterr().err
+    assert "00000.bin: frames hold values that are not integers" in capsys.readouterr().err
     assert "against float on 4 recording(s)" in text and "membrane signal to noise: " in text
 
 
 def test_agreement_counts_by_hand() -> None:
-    """Two neurons fed 0.5 a step, one of which gets a tenth less in whole numbers of 0.1."""
+    """Two neurons fed 0.5 a step, one of which gets a tenth less in integers of 0.1."""
     shape = ir.Shape(1, 1, 2, flat=True)
     one = np.ones((1, 1, 1), np.float32)
     none = np.zeros((2, 2), np.float32)

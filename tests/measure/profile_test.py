@@ -37,8 +37,7 @@ from spikec.model import Model
 from spikec.recordings.events import Recording, write_nmnist
 from spikec.semantics import reference
 from spikec.targets import host
-from spikec.targets.cortex_m7 import drive_build as firmware_build
-from spikec.targets.cortex_m7 import qemu_trace as firmware_trace
+from spikec.targets.cortex_m7 import drive_build, qemu_trace
 from spikec.targets.cortex_m7.drive_run import DriveOutput, run_qemu, write_input
 from spikec.targets.cortex_m7.qemu_trace import Measured, Segment, Trace
 
@@ -102,8 +101,8 @@ def model() -> Model:
 
 def needs_cortex_m7() -> None:
     try:
-        firmware_build.compiler()
-        firmware_build.emulator()
+        drive_build.compiler()
+        drive_build.emulator()
     except SpikecError as error:
         pytest.skip(str(error))
 
@@ -115,13 +114,13 @@ def profiled() -> profile.Profile:
 
 @functools.cache
 def elf(folder: Path) -> Path:
-    return firmware_build.build("network", model().driven_files("cortex-m7"), folder)
+    return drive_build.build("network", model().driven_files("cortex-m7"), folder)
 
 
 def measured(folder: Path) -> Measured:
     recording = host.active_inputs(model().network, frames())
-    (found,) = firmware_trace.measure(
-        firmware_build.emulator(), elf(folder), [recording], model().network.input.size, TIMEOUT_S
+    (found,) = qemu_trace.measure(
+        drive_build.emulator(), elf(folder), [recording], model().network.input.size, TIMEOUT_S
     )
     return found
 
@@ -229,7 +228,7 @@ def test_instructions_by_operation_add_up_to_the_step_s_own_and_repeat(tmp_path:
         recording.entries["value"], model().network.input.size,
     )  # fmt: skip
     plain = run_qemu(
-        firmware_build.emulator(), elf(tmp_path), tmp_path / "input", tmp_path / "output", False,
+        drive_build.emulator(), elf(tmp_path), tmp_path / "input", tmp_path / "output", False,
         TIMEOUT_S,
     )  # fmt: skip
     np.testing.assert_array_equal(plain.instructions.astype(np.int64), first.instructions)
@@ -267,10 +266,10 @@ def test_the_plain_loops_give_the_reference_s_spikes(tmp_path: Path) -> None:
     needs_cortex_m7()
     compiled = spikec.compile(plain_network(), SHAPE, name="network")
     files, names = plain_dense(compiled.network)
-    program = firmware_build.build(NAME, files, tmp_path)
+    program = drive_build.build(NAME, files, tmp_path)
     recording = host.active_inputs(compiled.network, frames())
-    (found,) = firmware_trace.measure(
-        firmware_build.emulator(), program, [recording], compiled.network.input.size, TIMEOUT_S
+    (found,) = qemu_trace.measure(
+        drive_build.emulator(), program, [recording], compiled.network.input.size, TIMEOUT_S
     )
     given = compiled.network.input.to_memory(frames())
     wanted = reference.run(compiled.network, given).values[compiled.network.output.name]
@@ -309,8 +308,8 @@ def test_the_plain_loops_refuse_a_layer_they_do_not_know() -> None:
 @pytest.mark.parametrize(
     ("find", "variable", "packages"),
     [
-        (firmware_build.compiler, firmware_build.COMPILER_VARIABLE, "gcc-arm-none-eabi"),
-        (firmware_build.emulator, firmware_build.EMULATOR_VARIABLE, "qemu-system-arm"),
+        (drive_build.compiler, drive_build.COMPILER_VARIABLE, "gcc-arm-none-eabi"),
+        (drive_build.emulator, drive_build.EMULATOR_VARIABLE, "qemu-system-arm"),
     ],
 )
 def test_a_missing_program_is_an_error_that_names_its_package(
@@ -327,9 +326,9 @@ def test_a_missing_program_is_an_error_that_names_its_package(
 
 def test_a_compiler_that_fails_says_what_it_said(tmp_path: Path) -> None:
     with pytest.raises(SpikecError, match=r"(?s)the cross compiler failed: \S*false.*nothing"):
-        firmware_build.build("network", model().driven_files("cortex-m7"), tmp_path, ["false"])
+        drive_build.build("network", model().driven_files("cortex-m7"), tmp_path, ["false"])
     with pytest.raises(SpikecError, match="cannot be started"):
-        firmware_build.build(
+        drive_build.build(
             "network", model().driven_files("cortex-m7"), tmp_path, [str(tmp_path / "none")]
         )
 
@@ -358,15 +357,15 @@ def test_the_c_compiles_for_the_cortex_m7_without_optimisation(
 ) -> None:
     needs_cortex_m7()
     Model.of(model().network, "plainly", "f32", kernels).write(tmp_path)
-    flags = [flag for flag in firmware_build.FLAGS if not flag.startswith("-O")]
-    command = [*firmware_build.compiler(), *flags, "-O0", "-c", "plainly.c", "-o", "plainly.o"]
+    flags = [flag for flag in drive_build.FLAGS if not flag.startswith("-O")]
+    command = [*drive_build.compiler(), *flags, "-O0", "-c", "plainly.c", "-o", "plainly.o"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_name_of_the_firmware_s_own_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpikecError, match=r"has a file startup\.c"):
-        firmware_build.build("startup", {"startup.c": ""}, tmp_path, ["cc"])
+        drive_build.build("startup", {"startup.c": ""}, tmp_path, ["cc"])
 
 
 def recording_of(width: int, height: int) -> Recording:
@@ -405,8 +404,8 @@ def test_the_verb_prints_a_table_or_json(
         cli.main(command(tmp_path))
     assert usage.value.code == 2 and "--events" in capsys.readouterr().err
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv(firmware_build.COMPILER_VARIABLE, raising=False)
-    monkeypatch.delenv(firmware_build.EMULATOR_VARIABLE, raising=False)
+    monkeypatch.delenv(drive_build.COMPILER_VARIABLE, raising=False)
+    monkeypatch.delenv(drive_build.EMULATOR_VARIABLE, raising=False)
     assert cli.main(command(tmp_path, *recording, "--target", "cortex-m7")) == 1
     assert "is not on the PATH, and cortex-m7 needs" in capsys.readouterr().err
 
@@ -423,7 +422,7 @@ def test_the_flags_are_those_of_the_build() -> None:
     optimized = re.search(r'_flags\(_COMPILE, \[(.*)\], _mode\("opt"\)\)', toolchain)
     assert optimized is not None
     wanted += re.findall(r'"(-[^"]+)"', optimized[1])
-    assert set(firmware_build.FLAGS) == {flag for flag in wanted if not flag.startswith("-W")}
+    assert set(drive_build.FLAGS) == {flag for flag in wanted if not flag.startswith("-W")}
 
 
 LOG = """\
@@ -467,7 +466,7 @@ Trace 0: 0x3 [0/00000024/0/0] step
 
 def test_a_trace_counts_each_instruction_between_two_readings() -> None:
     """A block that was left before it began does not count."""
-    found = firmware_trace._read((LOG + SECOND).splitlines(keepends=True))
+    found = qemu_trace._read((LOG + SECOND).splitlines(keepends=True))
     assert found.text[0x20] == "subs r0, #1"
     (plain,) = found.plain
     assert plain.executed == {0x10: 1, 0x20: 2, 0x22: 2, 0x24: 1}
@@ -476,27 +475,27 @@ def test_a_trace_counts_each_instruction_between_two_readings() -> None:
     assert first.executed == plain.executed
     assert second.executed == {0x30: 1, 0x24: 1} and third.executed == {0x30: 1}
     with pytest.raises(SpikecError, match="QEMU's log cannot be read"):
-        firmware_trace._read(SECOND.splitlines(keepends=True))
+        qemu_trace._read(SECOND.splitlines(keepends=True))
 
 
 def test_an_observer_that_changes_what_runs_is_refused() -> None:
     plain = Segment(Counter({1: 5, 2: 1}))
     observed = (Segment(Counter({1: 3, 9: 4})), Segment(Counter({1: 2, 9: 1, 2: 1})))
-    found = firmware_trace.overhead(Trace({}, (plain,), (observed,)))
+    found = qemu_trace.overhead(Trace({}, (plain,), (observed,)))
     assert found.cost.tolist() == [4, 1] and found.addresses == {9}
     changed = (observed[0], Segment(Counter({1: 3, 2: 1})))
     with pytest.raises(SpikecError, match="executes other instructions when it is observed"):
-        firmware_trace.overhead(Trace({}, (plain,), (changed,)))
+        qemu_trace.overhead(Trace({}, (plain,), (changed,)))
     output = DriveOutput(
         np.zeros((1, 1), np.uint8), np.array([6], np.uint64), np.array([[7, 11]], np.uint64), None,
         None, 1, 0,
     )  # fmt: skip
-    assert firmware_trace.per_operation(output, found).tolist() == [[3, 3]]
+    assert qemu_trace.per_operation(output, found).tolist() == [[3, 3]]
     wrong = dataclasses.replace(output, instructions=np.array([5], np.uint64))
     with pytest.raises(SpikecError, match="step 0: the operations take 6 instructions and the"):
-        firmware_trace.per_operation(wrong, found)
+        qemu_trace.per_operation(wrong, found)
     with pytest.raises(SpikecError, match="2 marks where 3 were traced"):
-        firmware_trace.per_operation(output, firmware_trace.Overhead(np.zeros(3, np.int64), set()))
+        qemu_trace.per_operation(output, qemu_trace.Overhead(np.zeros(3, np.int64), set()))
 
 
 def test_the_cycle_model_charges_beats_divisions_and_taken_branches() -> None:

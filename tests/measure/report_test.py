@@ -32,8 +32,7 @@ from spikec.model import Model
 from spikec.recordings import dataset
 from spikec.recordings.events import Recording, write_nmnist
 from spikec.targets import budget
-from spikec.targets.cortex_m7 import drive_build as firmware_build
-from spikec.targets.cortex_m7 import elf_size as size_report
+from spikec.targets.cortex_m7 import drive_build, elf_size
 from tests import networks
 
 STEPS = 6
@@ -73,18 +72,18 @@ def saved(folder: Path) -> str:
 
 def needs_compiler() -> None:
     try:
-        firmware_build.compiler()
+        drive_build.compiler()
     except SpikecError as error:
         pytest.skip(f"no Cortex-M7: {error}")
 
 
 def linked(folder: Path, one: Model) -> Path:
     needs_compiler()
-    return firmware_build.build(one.name, one.driven_files("cortex-m7"), folder)
+    return drive_build.build(one.name, one.driven_files("cortex-m7"), folder)
 
 
 def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(firmware_build.COMPILER_VARIABLE, "no-such-compiler")
+    monkeypatch.setenv(drive_build.COMPILER_VARIABLE, "no-such-compiler")
 
 
 def symbols(elf: Path) -> list[tuple[str, int, str, str]]:
@@ -267,12 +266,12 @@ def test_a_linked_image_over_its_budget_fails_and_writes_nothing(
 ) -> None:
     """What the build's action runs on an image; the budget counts the code here."""
     elf = linked(tmp_path, model())
-    size = size_report.network_size(elf, "network")
+    size = elf_size.network_size(elf, "network")
     flash = size.code + size.tables + size.other
     text, data = tmp_path / "x.txt", tmp_path / "x.json"
     action = [str(elf), "--text", str(text), "--json", str(data), "--network", "network"]
     over = [*action, "--max-flash", str(flash - 1), "--max-ram", str(size.state - 1)]
-    assert size_report.main(over) == 1
+    assert elf_size.main(over) == 1
     flash_line, ram_line = capsys.readouterr().err.splitlines()
     worst = max(size.layers, key=lambda layer: layer.size)
     assert (
@@ -284,16 +283,16 @@ def test_a_linked_image_over_its_budget_fails_and_writes_nothing(
     assert "`spikec report` says which layer takes most" in ram_line
     assert not text.exists() and not data.exists()
     fits = [*action, "--max-flash", str(flash), "--max-ram", str(size.state)]
-    assert size_report.main(fits) == 0
+    assert elf_size.main(fits) == 0
     assert text.exists() and data.exists()
-    assert size_report.main([*action, "--max-flash", "0", "--max-ram", "0"]) == 0
+    assert elf_size.main([*action, "--max-flash", "0", "--max-ram", "0"]) == 0
 
 
 def test_an_image_without_the_network_gets_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     elf = linked(tmp_path, model())
-    assert size_report.main([str(elf), "--network", "other", "--max-flash", "9"]) == 1
+    assert elf_size.main([str(elf), "--network", "other", "--max-flash", "9"]) == 1
     assert "holds no network 'other'" in capsys.readouterr().err
 
 
@@ -302,16 +301,16 @@ def test_the_image_for_the_board_is_held_to_a_budget(capsys: pytest.CaptureFixtu
     elf = os.environ.get("PORTENTA_ELF")
     if elf is None:
         pytest.skip("no image of //models:nmnist: run it by bazel test")
-    assert size_report.main([elf, "--network", "nmnist", "--max-flash", "40000"]) == 1
+    assert elf_size.main([elf, "--network", "nmnist", "--max-flash", "40000"]) == 1
     assert "linear1 takes most, 23,080 B" in capsys.readouterr().err
-    assert size_report.main([elf, "--network", "nmnist", "--max-flash", "44000"]) == 0
+    assert elf_size.main([elf, "--network", "nmnist", "--max-flash", "44000"]) == 0
 
 
 def test_no_budget_has_no_sentence() -> None:
     assert budget.Budget().flash_excess("net", {"tables": 1 << 30}, {}) == ""
     assert budget.Budget(flash=8).flash_excess("net", {"tables": 8}, {}) == ""
     with pytest.raises(SystemExit):
-        size_report.main(["x.elf", "--max-flash", "-1"])
+        elf_size.main(["x.elf", "--max-flash", "-1"])
 
 
 def test_an_observation_of_no_recording_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

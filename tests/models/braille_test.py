@@ -30,7 +30,7 @@ from spikec.recordings import dataset
 from spikec.recordings import frames as frame_file
 from spikec.recordings.shared import shared_folder
 from spikec.targets import host
-from spikec.targets.cortex_m7 import drive_build as firmware_build
+from spikec.targets.cortex_m7 import drive_build
 from spikec.targets.cortex_m7.drive_run import run_qemu, write_input
 
 CHECKPOINT = "model_noDelay_noBias_ref_subtract.pt"
@@ -125,12 +125,12 @@ def test_membranes_are_the_references_to_the_bit(door: str) -> None:
 @pytest.mark.parametrize("door", DOORS)
 def test_the_cortex_m7_fires_the_same_spikes(door: str, tmp_path: Path) -> None:
     try:
-        firmware_build.compiler()
-        emulator = firmware_build.emulator()
+        drive_build.compiler()
+        emulator = drive_build.emulator()
     except SpikecError as error:
         pytest.skip(str(error))
     network = model(door).network
-    elf = firmware_build.build("braille", model(door).driven_files("cortex-m7"), tmp_path)
+    elf = drive_build.build("braille", model(door).driven_files("cortex-m7"), tmp_path)
     for number in range(0, RECORDINGS, RECORDINGS // ON_THE_M7):
         active = host.active_inputs(network, recordings()[0][number])
         write_input(

@@ -27,7 +27,7 @@ from spikec.model import Model
 from spikec.recordings import dataset
 from spikec.recordings.shared import shared_folder
 from spikec.semantics import reference
-from spikec.targets.cortex_m7 import drive_build as firmware_build
+from spikec.targets.cortex_m7 import drive_build
 from spikec.targets.host import Host
 
 CHECKPOINT = Path(os.environ["CHECKPOINT"])
@@ -94,8 +94,8 @@ def test_int8_is_as_accurate_as_float(name: str, steps: int) -> None:
 
 def test_the_seed_network_in_int8_is_small_and_fast_on_the_cortex_m7() -> None:
     try:
-        firmware_build.compiler()
-        firmware_build.emulator()
+        drive_build.compiler()
+        drive_build.emulator()
     except SpikecError as error:
         pytest.skip(str(error))
     folder = needed("data", "nmnist", "Train")
@@ -127,8 +127,8 @@ def test_the_pruned_network_is_smaller_and_loses_at_most_a_point() -> None:
     assert 2 * small.table_bytes < whole.table_bytes
     assert 2 * small.state_bytes < whole.state_bytes
     try:
-        firmware_build.compiler()
-        firmware_build.emulator()
+        drive_build.compiler()
+        drive_build.emulator()
     except SpikecError as error:
         pytest.skip(str(error))
     frames = [one.frames(INPUT_SHAPE, STEPS) for one in dataset.spaced(held_out(), 3)]
@@ -147,8 +147,8 @@ def test_the_tiny_network_is_accurate_small_and_in_time_by_a_factor_of_ten() -> 
     print(found)
     assert found.accuracy >= 0.95
     try:
-        firmware_build.compiler()
-        firmware_build.emulator()
+        drive_build.compiler()
+        drive_build.emulator()
     except SpikecError as error:
         pytest.skip(str(error))
     frames = [one.frames(INPUT_SHAPE, STEPS) for one in dataset.spaced(held_out(), 10)]

@@ -21,8 +21,7 @@ from spikec.ir.operations import DenseSum, Expand, Gather, Operation, Scatter
 from spikec.model import Model
 from spikec.passes import choose
 from spikec.passes import lower as planning
-from spikec.targets.cortex_m7 import drive_build as firmware_build
-from spikec.targets.cortex_m7 import drive_run as firmware_io
+from spikec.targets.cortex_m7 import drive_build, drive_run
 from spikec.targets.host import active_inputs
 from tests.kernels import cases
 
@@ -118,15 +117,15 @@ def measure(one: Subject, kernels: str) -> Measured:
     model = one.model(kernels)
     with tempfile.TemporaryDirectory(prefix="spikec_") as name:
         folder = Path(name)
-        elf = firmware_build.build(model.name, measured_files(model), folder)
+        elf = drive_build.build(model.name, measured_files(model), folder)
         entries = active_inputs(one.network, one.network.input.to_axes(one.frames))
-        firmware_io.write_input(
+        drive_run.write_input(
             folder / "input", entries.offsets, entries.entries["index"], entries.entries["value"],
             one.network.input.size,
         )  # fmt: skip
         runs = [
-            firmware_io.run_qemu(
-                firmware_build.emulator(), elf, folder / "input", folder / "output", record,
+            drive_run.run_qemu(
+                drive_build.emulator(), elf, folder / "input", folder / "output", record,
                 TIMEOUT_S,
             )
             for record in (False, True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Neurons other than Leaky in whole numbers: what is exact, what is bounded, what is refused."""
+"""Neurons other than Leaky in integers: what is exact, what is bounded, what is refused."""
 
 from __future__ import annotations
 

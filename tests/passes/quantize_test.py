@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks in whole numbers: how they are rounded, what is refused, how near to float they are."""
+"""Networks in integers: how they are rounded, what is refused, how near to float they are."""
 
 from __future__ import annotations
 
@@ -481,7 +481,7 @@ def test_frames_that_are_no_counts_in_range_are_refused(small: Model, value: flo
     bad = frames.copy()
     bad[4, 1, 6, 5] = value
     said = (
-        "frames hold values that are not whole numbers from 0 to 9, for which this network was "
+        "frames hold values that are not integers from 0 to 9, for which this network was "
         "compiled; give such counts, or compile it with another input_max."
     )
     for call in (compiled.run, compiled.trace, compiled.membranes, compiled.spikes):

@@ -68,7 +68,7 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
         ({"x": np.array([None]), "y": Y}, "cannot be read as a file of NumPy's"),
         ({"x": X[:, :, 0], "y": Y}, "its frames are (5, 7, 3, 4), and the network takes"),
         ({"x": X[:, :0], "y": Y}, "its frames are (5, 0, 2, 3, 4)"),
-        ({"x": X}, "has no labels y, a whole number for each of its 5 recordings"),
+        ({"x": X}, "has no labels y, an integer for each of its 5 recordings"),
         ({"x": X, "y": Y[:3]}, "has no labels y"),
         ({"x": X, "y": Y / 2}, "has no labels y"),
         ({"x": X, "y": Y + 1}, "its labels y are 1 to 3, and the network has 3 outputs"),

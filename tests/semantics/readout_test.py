@@ -34,7 +34,7 @@ from spikec.ir import network_file
 from spikec.model import Model
 from spikec.semantics import readout
 from spikec.semantics.readout import Decision, Readout
-from spikec.targets.cortex_m7 import drive_build as firmware_build
+from spikec.targets.cortex_m7 import drive_build
 from spikec.targets.cortex_m7.drive_run import qemu_command
 from spikec.targets.host import Host
 from tests import networks
@@ -324,15 +324,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"readout": "count", "early_exit": "exact"}, "depends on how many time steps are left; give"),
     ({"readout": "max", "early_exit": "exact", "steps": 9}, "has no useful bound"),
     ({"readout": "first", "early_exit": 2}, "the first spike decides, without a margin"),
-    ({"readout": "count", "early_exit": 1.5}, "neither 'exact' nor a margin in spikes, a whole"),
-    ({"readout": "count", "early_exit": 0}, "a whole number of at least 1"),
+    ({"readout": "count", "early_exit": 1.5}, "neither 'exact' nor a margin in spikes, an integer"),
+    ({"readout": "count", "early_exit": 0}, "an integer of at least 1"),
     ({"readout": "count", "early_exit": "soon"}, "neither 'exact' nor a margin in spikes"),
     ({"readout": "count", "early_exit": True}, "neither 'exact' nor a margin in spikes"),
     ({"readout": "sum", "early_exit": float("nan")}, "is no margin in what membranes are worth"),
     ({"readout": "sum", "early_exit": 1e-60}, "is no margin in what membranes are worth"),
     ({"readout": "sum", "early_exit": 10**400}, "is no margin in what membranes are worth"),
-    ({"readout": "count", "steps": 0}, "steps=0 is no whole number of time steps, 1 to 2,147,483"),
-    ({"readout": "count", "steps": 2.0}, "steps=2.0 is no whole number of time steps"),
+    ({"readout": "count", "steps": 0}, "steps=0 is no integer of time steps, 1 to 2,147,483"),
+    ({"readout": "count", "steps": 2.0}, "steps=2.0 is no integer of time steps"),
 ]
 
 
@@ -488,7 +488,7 @@ def test_the_cortex_m7_decides_the_same_after_as_many_steps(
     numbers: str, kind: str, early_exit: str | float, steps: int | None, tmp_path: Path
 ) -> None:
     try:
-        gcc, qemu = firmware_build.compiler(), firmware_build.emulator()
+        gcc, qemu = drive_build.compiler(), drive_build.emulator()
     except SpikecError as error:
         pytest.skip(str(error))
     network, _ = imported(small())
@@ -513,8 +513,8 @@ def test_the_cortex_m7_decides_the_same_after_as_many_steps(
         (tmp_path / name).write_text(text, encoding="utf-8")
     shutil.copy(Path(__file__).parent / "readout_main.c", tmp_path)
     units = [name for name in [*sorted(files), "readout_main.c"] if name.endswith(".c")]
-    command = [*gcc, *firmware_build.FLAGS, "-I.", *units]
-    command += [*firmware_build.LINK_FLAGS, "-lgcc", "-o", "readout.elf"]
+    command = [*gcc, *drive_build.FLAGS, "-I.", *units]
+    command += [*drive_build.LINK_FLAGS, "-lgcc", "-o", "readout.elf"]
     subprocess.run(command, cwd=tmp_path, check=True, timeout=TIMEOUT_S)
     said = subprocess.run(
         qemu_command(qemu, tmp_path / "readout.elf", ["readout"]), capture_output=True,

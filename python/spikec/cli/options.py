@@ -30,7 +30,7 @@ _EVENTS = (
 def positive(text: str) -> int:
     """An integer of at least 1 on the command line."""
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 1")
     return int(text)
 
 

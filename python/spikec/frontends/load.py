@@ -178,7 +178,7 @@ def read_steps(spec: str | None, steps: object) -> int | None:
     """
     if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
         raise SpikecError(
-            f"--net {spec}: its module's STEPS is {steps!r}; make it a whole number of at least 1."
+            f"--net {spec}: its module's STEPS is {steps!r}; make it an integer of at least 1."
         )
     return steps
 

@@ -114,11 +114,11 @@ last argument says of each input whether it brings what came round a loop."""
 def read_integers(
     node: Graph, name: str, count: int | None, default: int | None = None
 ) -> list[int]:
-    """A field of whole numbers; one stands for ``count``."""
+    """A field of integers; one stands for ``count``."""
     value = node.get(name, default)
     array = np.asarray(value)
     if value is None or array.dtype.kind not in "iu" or array.ndim > 1:
-        raise RefusedError(f"its {name} is {_short(value)} where whole numbers are needed")
+        raise RefusedError(f"its {name} is {_short(value)} where integers are needed")
     numbers = [int(each) for each in array.reshape(-1)]
     if count is not None and len(numbers) == 1:
         numbers *= count

@@ -5,7 +5,7 @@ Everything after the importers works on these classes and on nothing of torch. A
 and in *memory order*: maps are ``[y, x, c]`` (channel last), convolution weights
 ``[ky, kx, ic, oc]``, linear weights ``[in, out]``, so that one spike adds one contiguous row.
 
-A network in whole numbers, which ``passes/quantize.py`` makes, has int8 weights without biases,
+A network in integers, which ``passes/quantize.py`` makes, has int8 weights without biases,
 ``AvgPool2d`` whose divisors are 1, neurons that are ``IntegerLeaky`` or a ``Cell`` with a
 ``unit``, and no ``Affine``.
 """
@@ -171,7 +171,7 @@ class Leaky(Node):
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class IntegerLeaky(Node):
-    """``Leaky`` neurons in whole numbers; see ``docs/numbers.md`` for what they compute.
+    """``Leaky`` neurons in integers; see ``docs/numbers.md`` for what they compute.
 
     ``decay`` (a step's, times 2**15), ``threshold`` and ``bias`` are ``[1, 1, 1]``, ``[1, 1, c]``
     or ``[y, x, c]``; a current is added times 2**``shift``. The membrane has ``bits`` bits, which
@@ -216,9 +216,9 @@ Op: TypeAlias = Literal[
     of a float and a parameter ``[n]``, a table of levels: the nearest level, of equally near ones
     the first.
 ``decay``
-    of whole numbers: ``(a * b + 2**14) >> 15``.
+    of integers: ``(a * b + 2**14) >> 15``.
 ``shift``
-    of whole numbers: ``a << b``, where b is a parameter of one value.
+    of integers: ``a << b``, where b is a parameter of one value.
 """
 
 
@@ -264,7 +264,7 @@ class Cell(Node):
     follows in the program sees this spike. Without ``fires`` a cell hands on what ``value`` names.
     The first of ``states`` is what is called the membrane; a cell that fires has one.
 
-    A program in whole numbers (32 bits, which never overflow) has a ``unit``: what one count of the
+    A program in integers (32 bits, which never overflow) has a ``unit``: what one count of the
     membrane is worth of the network's own.
     """
 

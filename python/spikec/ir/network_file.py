@@ -226,7 +226,7 @@ def _typed(hint: Any, value: object, where: str, arrays: dict[str, ir.Floats]) -
         (kept,) = (part for part in parts if part is not type(None))
         return None if value is None else _typed(kept, value, where, arrays)
     if hint == ir.Integers:
-        raise _FaultError(f"{what} is of a network in whole numbers, which no file holds")
+        raise _FaultError(f"{what} is of a network in integers, which no file holds")
     if origin is types.UnionType:  # layers
         kinds = {kind.__name__: kind for kind in parts}
         if not isinstance(value, dict) or len(value) != 1:

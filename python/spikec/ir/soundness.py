@@ -152,7 +152,7 @@ def _layer_fault(layer: ir.Layer, inputs: list[ir.Shape]) -> str:
         case ir.Cell():
             return _cell_fault(layer, inputs)
         case ir.IntegerLeaky():
-            return "is of a network in whole numbers, which is made when a network is compiled"
+            return "is of a network in integers, which is made when a network is compiled"
         case _:
             assert_never(layer)
 
@@ -190,7 +190,7 @@ _NUMBERS: dict[ir.Op, int] = {
 def _cell_fault(cell: ir.Cell, inputs: list[ir.Shape]) -> str:
     """What is wrong with a program: each name once, and each argument of the right kind."""
     if cell.unit is not None or any(each.values.dtype != np.float32 for each in cell.parameters):
-        return "is of a network in whole numbers, which is made when a network is compiled"
+        return "is of a network in integers, which is made when a network is compiled"
     if len(cell.kind) > _LONGEST_TEXT or not cell.kind.isprintable():
         return "its kind is too long, or holds characters that cannot be printed"
     kinds: dict[str, str] = {}
@@ -237,7 +237,7 @@ def _cell_fault(cell: ir.Cell, inputs: list[ir.Shape]) -> str:
             case "nearest":
                 wanted_kinds, made = ["number", "levels"], "number"
             case "decay" | "shift":
-                return f"{step.op} is of whole numbers only"
+                return f"{step.op} is of integers only"
             case _:
                 wanted_kinds = ["number"] * _NUMBERS[step.op]
                 made = "flag" if step.op in ("greater", "at_least") else "number"

@@ -346,7 +346,7 @@ class _Values:
             if silent and layer is not network.readout:  # of outputs spikes are counted: none
                 continue
             fired = spikes[layer.name]
-            # In whole numbers the size of a spike is in what reads it; outputs have no reader.
+            # In integers the size of a spike is in what reads it; outputs have no reader.
             counted = whole and layer is not network.readout
             graded = not counted and not np.all(layer.grade == 1.0)
             self._known[layer.name] = fired * layer.grade if graded else fired

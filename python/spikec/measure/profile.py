@@ -28,9 +28,7 @@ from spikec.ir.taps import spans
 from spikec.model import Model
 from spikec.semantics import reference
 from spikec.targets import host
-from spikec.targets.cortex_m7 import drive_build as firmware_build
-from spikec.targets.cortex_m7 import elf_size as size_report
-from spikec.targets.cortex_m7 import qemu_trace as firmware_trace
+from spikec.targets.cortex_m7 import drive_build, elf_size, qemu_trace
 
 Target: TypeAlias = Literal["host", "cortex-m7"]
 
@@ -335,12 +333,12 @@ def _on_cortex_m7(
 
     The last recording is the one of ones: the third value is its costliest step's operations.
     """
-    qemu = firmware_build.emulator()
-    gcc = firmware_build.compiler()
+    qemu = drive_build.emulator()
+    gcc = drive_build.compiler()
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
-        elf = firmware_build.build(model.name, model.driven_files("cortex-m7"), Path(folder), gcc)
+        elf = drive_build.build(model.name, model.driven_files("cortex-m7"), Path(folder), gcc)
         size = sizes(elf, model.name)
-        *measured, ones = firmware_trace.measure(qemu, elf, recordings, model.network.input.size)
+        *measured, ones = qemu_trace.measure(qemu, elf, recordings, model.network.input.size)
     return (
         np.concatenate([one.instructions for one in measured]),
         np.concatenate([one.operations for one in measured]),
@@ -355,9 +353,9 @@ def sizes(elf: Path, name: str) -> Size:
     Raises:
         SpikecError: the file is no such program.
     """
-    report = size_report.size_report(elf)
+    report = elf_size.size_report(elf)
     return Size(
-        size_report.code_bytes(elf, name),
+        elf_size.code_bytes(elf, name),
         sum(layer.size for layer in report.layers),
         sum(section.size for section in report.sections if section.name == ".spk_state"),
     )

@@ -20,8 +20,7 @@ from spikec.ir.operations import Plan
 from spikec.measure.evaluate import Activity
 from spikec.model import Model
 from spikec.targets.budget import Budget
-from spikec.targets.cortex_m7 import drive_build as firmware_build
-from spikec.targets.cortex_m7 import elf_size as size_report
+from spikec.targets.cortex_m7 import drive_build, elf_size
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -198,15 +197,15 @@ def _layer_of(buffer: str) -> str:
     return buffer.rpartition("_")[2]
 
 
-def _linked(model: Model) -> tuple[size_report.NetworkSize | None, str]:
+def _linked(model: Model) -> tuple[elf_size.NetworkSize | None, str]:
     """Sizes in the program of the emulated Cortex-M7, or why there are none."""
     try:
-        gcc = firmware_build.compiler()
+        gcc = drive_build.compiler()
     except SpikecError as error:
         return None, str(error)
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
-        elf = firmware_build.build(model.name, model.driven_files("cortex-m7"), Path(folder), gcc)
-        return size_report.network_size(elf, model.name), ""
+        elf = drive_build.build(model.name, model.driven_files("cortex-m7"), Path(folder), gcc)
+        return elf_size.network_size(elf, model.name), ""
 
 
 def _operations(

@@ -407,7 +407,7 @@ def _in_order(
 def _numbers(network: ir.Network) -> dict[str, Number]:
     """The type of what each layer makes, and of the membranes of those that spike, by name.
 
-    Of a network in whole numbers all that lies between weights and neurons has one type, as wide as
+    Of a network in integers all that lies between weights and neurons has one type, as wide as
     the widest of it needs; counts and spikes made dense fit 16 bits.
     """
     if network.numbers == "f32":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns a network into whole numbers: int8 weights, and neurons that compute with integers.
+"""Turns a network into integers: int8 weights, and neurons that compute with integers.
 
-Between layers go spikes and counts, which are whole numbers already. So only weights are rounded,
+Between layers go spikes and counts, which are integers already. So only weights are rounded,
 to 127 steps of a size of each output channel's own, the *unit* of the currents that they make. What
 scales currents on their way to a neuron (the unit, an average's divisor, a batch norm) goes into
 that neuron's threshold, and what is added to them into its bias: neurons rather than currents are
@@ -48,7 +48,7 @@ _LONG = _Bits(32, (1 << 30) - 1, 8)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Value:
-    """What a layer hands on: ``unit * whole number + offset``, arrays that broadcast to its map.
+    """What a layer hands on: ``unit * integer + offset``, arrays that broadcast to its map.
 
     ``current`` says that weights or averages made it, so that only neurons may read it.
     """
@@ -68,7 +68,7 @@ class _Made:
 
 
 def quantize(network: ir.Network) -> ir.Network:
-    """The network in whole numbers, for inputs that are whole numbers up to its ``input_max``.
+    """The network in integers, for inputs that are integers up to its ``input_max``.
 
     Raises:
         SpikecError: a layer cannot be computed so; every such layer would give other spikes.
@@ -141,7 +141,7 @@ class _Work:
             case ir.Cell():
                 self._cell(layer, original.inputs)
             case ir.IntegerLeaky():
-                raise AssertionError("the network is in whole numbers already")
+                raise AssertionError("the network is in integers already")
             case _:
                 assert_never(layer)
 
@@ -252,7 +252,7 @@ def _refuse(layer: ir.Layer, why: str, fix: str) -> SpikecError:
 
 
 def _scaled(layer: ir.Conv2d | ir.Linear, value: _Value, before: ir.Shape) -> tuple[_Array, _Array]:
-    """Weights for whole numbers as inputs, not rounded yet, and what is added to their sums."""
+    """Weights for integers as inputs, not rounded yet, and what is added to their sums."""
     if value.current:
         raise _refuse(
             layer, "it reads currents of another layer, which are no counts",
@@ -292,7 +292,7 @@ def _unit(
 def _weights(
     layer: ir.Conv2d | ir.Linear, value: _Value, before: ir.Shape, unit: _Array
 ) -> tuple[ir.Layer, _Value]:
-    """The layer with weights in whole numbers, and the currents that it makes."""
+    """The layer with weights in integers, and the currents that it makes."""
     weight, bias = _scaled(layer, value, before)
     channels = before.channels if isinstance(layer, ir.Linear) else weight.shape[2]
     whole = _rounded((weight / unit).reshape(-1, channels, weight.shape[-1])).reshape(weight.shape)
@@ -301,7 +301,7 @@ def _weights(
 
 
 def _rounded(exact: _Array) -> npt.NDArray[np.int8]:
-    """Whole numbers near ``exact [tap, input channel, output channel]``, mostly the nearest.
+    """Integers near ``exact [tap, input channel, output channel]``, mostly the nearest.
 
     The taps of one channel pair err by less than half a step together: where their errors add up to
     more, those nearest to the middle between two steps go the other way. Spikes come in patches,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns a program of floats into one of whole numbers.
+"""Turns a program of floats into one of integers.
 
 Every number of a program is one of two things: a potential, which becomes a count of the current's
 unit, cut into fractions; or a plain number, such as a flag's 0 or 1, which stays as it is. What
@@ -29,7 +29,7 @@ _Kind: TypeAlias = Literal["potential", "number", "flag"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Current:
-    """What a current stands for, ``unit * whole number + offset``, and how large it gets."""
+    """What a current stands for, ``unit * integer + offset``, and how large it gets."""
 
     unit: _Array
     offset: _Array
@@ -37,7 +37,7 @@ class Current:
 
 
 def whole_cell(cell: ir.Cell, currents: Sequence[Current]) -> ir.Cell:
-    """``cell`` in whole numbers of 32 bits that never overflow; its currents have one unit.
+    """``cell`` in integers of 32 bits that never overflow; its currents have one unit.
 
     Of all fractions of a unit that fit the finest.
 
@@ -61,7 +61,7 @@ def whole_cell(cell: ir.Cell, currents: Sequence[Current]) -> ir.Cell:
 
 
 def refusal(cell: ir.Cell, why: str, fix: str) -> SpikecError:
-    """Why a cell has no form in whole numbers."""
+    """Why a cell has no form in integers."""
     return SpikecError(
         f"layer {cell.name} (torch {cell.source!r}): numbers='int8' cannot compute it: {why}; "
         f"{fix}, or use numbers='f32'."
@@ -200,6 +200,6 @@ class _Writer:
     def _refused(self, step: ir.Step) -> SpikecError:
         return refusal(
             self.old,
-            f"its equation has a {step.op} ({step.name}) that has no form in whole numbers",
+            f"its equation has a {step.op} ({step.name}) that has no form in integers",
             "use other neurons",
         )

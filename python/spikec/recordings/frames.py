@@ -57,7 +57,7 @@ def labels(path: Path, axes: Sequence[int], classes: int) -> tuple[int, ...]:
     found = _arrays(path).get("y")
     if found is None or found.shape != (count,) or found.dtype.kind not in "iu":
         raise SpikecError(
-            f"{path}: has no labels y, a whole number for each of its {count} recordings; save it "
+            f"{path}: has no labels y, an integer for each of its {count} recordings; save it "
             "with numpy.savez(path, x=frames, y=labels)."
         )
     if count and not 0 <= int(found.min()) <= int(found.max()) < classes:

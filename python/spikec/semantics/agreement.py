@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How near a network in whole numbers is to the one in float that it was made from."""
+"""How near a network in integers is to the one in float that it was made from."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 
 Interval arithmetic: the lowest and the highest a layer's values can be, given those of the layer
 before. Of float32 networks the intervals also hold what rounding can add in any order of a step's
-sums, so that a bound is one of the numbers that the C computes; of networks in whole numbers they
+sums, so that a bound is one of the numbers that the C computes; of networks in integers they
 are exact. What is tested are inputs that try to break them.
 """
 
@@ -146,7 +146,7 @@ _LARGEST = 2.0**40
 
 
 def statements(cell: ir.Cell, inputs: Sequence[Interval]) -> dict[str, Interval] | None:
-    """The intervals of all that has a name in a program of whole numbers; None: it has no bounds.
+    """The intervals of all that has a name in a program of integers; None: it has no bounds.
 
     Those of the states are such that a time step that starts within them ends within them. They are
     found by running the program on intervals until nothing grows, in larger and larger strides.
@@ -201,7 +201,7 @@ def _hull(one: Interval, other: Interval) -> Interval:
 
 
 def _run(cell: ir.Cell, known: dict[str, Interval]) -> dict[str, Interval]:
-    """The statements of a program of whole numbers, on intervals; a flag is from 0 to 1."""
+    """The statements of a program of integers, on intervals; a flag is from 0 to 1."""
     for step in cell.program:
         given = [known[name] for name in step.arguments]
         first = given[0]
@@ -281,7 +281,7 @@ def _weighed(layer: ir.Conv2d | ir.Linear, value: Interval, exact: bool) -> Inte
 
 
 def _mean(pool: ir.AvgPool2d, value: Interval, exact: bool) -> Interval:
-    """The mean over windows; of whole numbers the sum."""
+    """The mean over windows; of integers the sum."""
     one = dataclasses.replace(pool, divisors=np.ones_like(pool.divisors))
     divisors = pool.divisors[..., None].astype(np.float64)
     size = _size(value.low, value.high)

@@ -19,7 +19,7 @@ Doubles: TypeAlias = npt.NDArray[np.float64]
 
 _ROUND = 1.5 * 2.0**52  # added to a small number, its last bits are that number, rounded
 _LOG2_E = float.fromhex("0x1.71547652b82fep+0")
-_LN2_HIGH = float.fromhex("0x1.62e42feep-1")  # times a small whole number, it is exact
+_LN2_HIGH = float.fromhex("0x1.62e42feep-1")  # times a small integer, it is exact
 _LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
 _TERMS = tuple(1.0 / math.factorial(k) for k in range(11, 0, -1))
 

@@ -49,7 +49,7 @@ class Readout:
     """A choice of readout for one network; made by ``choose``.
 
     With ``steps`` the class is decided after so many at the latest. ``units`` are what one count of
-    each output's membrane is worth, where membranes are whole numbers.
+    each output's membrane is worth, where membranes are integers.
     """
 
     kind: Kind
@@ -89,7 +89,7 @@ class Readout:
         """The class that a recording gets.
 
         ``spikes`` are the outputs', 0 or 1, ``[T, outputs]``; ``membranes`` theirs, of the same
-        shape, float32 or whole numbers, and only needed when these decide.
+        shape, float32 or integers, and only needed when these decide.
         """
         if self.of_membranes:
             assert membranes is not None, "membranes decide"
@@ -186,7 +186,7 @@ def choose(
     if steps is not None:
         most = network.max_steps or _MOST_STEPS
         if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= most:
-            raise SpikecError(f"steps={steps!r} is no whole number of time steps, 1 to {most:,}.")
+            raise SpikecError(f"steps={steps!r} is no integer of time steps, 1 to {most:,}.")
     return Readout(found, _early_exit(found, early_exit, steps), steps, units)
 
 
@@ -224,7 +224,7 @@ def _early_exit(kind: Kind, given: str | float | None, steps: int | None) -> Ear
     if kind == "count":
         if not 1 <= margin <= _MOST_STEPS or margin != int(margin):
             raise SpikecError(
-                f"early_exit={given!r} is neither 'exact' nor a margin in spikes, a whole number "
+                f"early_exit={given!r} is neither 'exact' nor a margin in spikes, an integer "
                 "of at least 1."
             )
         return int(margin)

@@ -4,7 +4,7 @@
 One summation order holds everywhere: an output starts from its bias, then inputs are added in
 memory order. An input that is zero adds nothing, which cannot be told from adding a zero: a sum
 that does not start from -0.0 never becomes -0.0. So this dense code equals the event-driven C.
-A network in whole numbers is computed in 64 bits, where nothing can overflow. A ``Cell``'s program
+A network in integers is computed in 64 bits, where nothing can overflow. A ``Cell``'s program
 runs statement by statement, each rounded by itself.
 """
 
@@ -21,7 +21,7 @@ from spikec.ir import network as ir
 from spikec.semantics import functions
 
 Numbers: TypeAlias = npt.NDArray[Any]
-"""float32, or int64 of a network in whole numbers."""
+"""float32, or int64 of a network in integers."""
 
 _CHUNK = 1 << 19  # values worked on at a time, to stay in the cache
 
@@ -31,7 +31,7 @@ class Trace:
     """What a network did: per layer name, arrays ``[T, H, W, C]`` in memory order.
 
     ``spikes`` are 0 or 1 of the spiking layers, ``membranes`` theirs after the step, ``values``
-    what every layer hands on. Membranes of a network in whole numbers are counts of their layer's
+    what every layer hands on. Membranes of a network in integers are counts of their layer's
     ``unit``.
     """
 
@@ -268,7 +268,7 @@ def _largest(shape: ir.Shape, values: Numbers) -> npt.NDArray[np.bool_]:
 def integer_leaky(
     layer: ir.IntegerLeaky, current: Numbers, membrane: Numbers | None = None
 ) -> tuple[npt.NDArray[np.uint8], Numbers]:
-    """Spikes and membranes ``[T, H, W, C]`` of neurons in whole numbers.
+    """Spikes and membranes ``[T, H, W, C]`` of neurons in integers.
 
     They start from ``membrane [H, W, C]``, or else from 0.
 
@@ -407,7 +407,7 @@ def max_pool2d(layer: ir.MaxPool2d, value: Numbers) -> Numbers:
 
 
 def avg_pool2d(layer: ir.AvgPool2d, value: Numbers) -> Numbers:
-    """The mean of each window of ``value [T, H, W, C]``; of whole numbers the sum."""
+    """The mean of each window of ``value [T, H, W, C]``; of integers the sum."""
     whole = np.issubdtype(value.dtype, np.integer)
     rows, cols = (
         ir.extents(

@@ -317,7 +317,7 @@ def checked_frames(network: ir.Network, frames: npt.ArrayLike) -> ir.Floats:
 
 def _range(network: ir.Network) -> str:
     """What is said of a value outside the range that a network was compiled for."""
-    numbers = "whole numbers" if network.numbers == "int8" else "numbers"
+    numbers = "integers" if network.numbers == "int8" else "numbers"
     return (
         f"frames hold values that are not {numbers} from 0 to {network.input_max}, for which this "
         "network was compiled; give such counts, or compile it with another input_max."

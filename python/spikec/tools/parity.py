@@ -5,7 +5,7 @@ What ``snn_parity_test`` runs. Spikes are compared in every layer at every step,
 reference and of both C programs bit by bit.
 
 snnTorch is left out where there is none to be equal to: of a network file there is no module, and a
-network in whole numbers spikes otherwise than the float one. How far from that is printed, too.
+network in integers spikes otherwise than the float one. How far from that is printed, too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from spikec.recordings.shared import shared_folder
 from spikec.semantics import parity, reference
 from spikec.semantics.agreement import agreement
 from spikec.targets import host
-from spikec.targets.cortex_m7 import drive_run as firmware_io
+from spikec.targets.cortex_m7 import drive_run
 
 _TIMEOUT_S = 300.0
 _DENSITIES = (0.0, 0.01, 0.1, 1.0)
@@ -96,7 +96,7 @@ def _test(options: argparse.Namespace) -> bool:
     if whole is not None:
         shown = [frames for _, frames in recorded or made[:1]]
         on = f"{len(recorded)} recordings" if recorded else made[0][0]
-        print(f"whole numbers and float, each running by itself, on {on}:")
+        print(f"integers and float, each running by itself, on {on}:")
         print("\n".join(f"  {layer}" for layer in agreement(whole, model.network, shown)))
     targets = "reference.py = host C"
     if net is not None and whole is None:
@@ -180,12 +180,12 @@ def _random_frames(steps: int, shape: tuple[int, ...], most: int | None) -> npt.
 
 def _targets(
     options: argparse.Namespace, model: Model, frames: npt.NDArray[np.float32]
-) -> Iterator[tuple[str, firmware_io.DriveOutput]]:
+) -> Iterator[tuple[str, drive_run.DriveOutput]]:
     """What each compiled program does with ``frames``."""
     active = host.active_inputs(model.network, frames)
     with tempfile.TemporaryDirectory(prefix="spikec_") as folder:
         given, result = Path(folder) / "input", Path(folder) / "output"
-        firmware_io.write_input(
+        drive_run.write_input(
             given,
             active.offsets,
             active.entries["index"],
@@ -194,19 +194,19 @@ def _targets(
         )
         yield (
             "host C",
-            firmware_io.run_host(options.host, given, result, record=True, timeout=_TIMEOUT_S),
+            drive_run.run_host(options.host, given, result, record=True, timeout=_TIMEOUT_S),
         )
         if options.firmware:
             yield (
                 "Cortex-M7 C",
-                firmware_io.run_qemu(
+                drive_run.run_qemu(
                     [options.qemu], options.firmware, given, result, True, _TIMEOUT_S
                 ),
             )
 
 
 def _differences(
-    network: ir.Network, rows: firmware_io.DriveOutput, ran: reference.Trace
+    network: ir.Network, rows: drive_run.DriveOutput, ran: reference.Trace
 ) -> Iterator[parity.BitDifference | str]:
     """A program's first difference from the reference in each layer's spikes and membranes."""
     assert rows.spikes is not None
@@ -233,7 +233,7 @@ def _differences(
 def _difference(
     layer: str, what: str, ours: npt.NDArray[Any], theirs: npt.NDArray[Any]
 ) -> str | None:
-    """The first whole number ``[T, *axes]`` that differs, in a sentence, or None."""
+    """The first integer ``[T, *axes]`` that differs, in a sentence, or None."""
     where = np.argwhere(ours != theirs)
     if not where.size:
         return None

@@ -158,7 +158,7 @@ def _weight_table(
 
 
 def _bias_table(layer: ir.Conv2d | ir.Linear) -> list[Table]:
-    """The bias; in whole numbers it is the neurons'."""
+    """The bias; in integers it is the neurons'."""
     if layer.weight.dtype == np.int8:
         return []
     return [_float_table(layer.name, f"{layer.name}_bias", layer.bias, f"{layer.name}: bias [out]")]

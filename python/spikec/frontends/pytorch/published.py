@@ -132,18 +132,18 @@ class _Layer:
     known: set[str] = dataclasses.field(default_factory=lambda: {"type"})
 
     def integer(self, name: str) -> int:
-        """A whole number of at least 1."""
+        """An integer of at least 1."""
         value = self._field(name)
         if type(value) is not int or value < 1:
-            raise self._wrong(name, "a whole number of at least 1")
+            raise self._wrong(name, "an integer of at least 1")
         return value
 
     def pair(self, name: str, default: int | None = None, least: int = 1) -> tuple[int, int]:
-        """Two whole numbers, or one that stands for both."""
+        """Two integers, or one that stands for both."""
         value = self._field(name, default)
         both = value if isinstance(value, list) else [value, value]
         if len(both) != 2 or any(type(each) is not int or each < least for each in both):
-            raise self._wrong(name, f"one or two whole numbers of at least {least}")
+            raise self._wrong(name, f"one or two integers of at least {least}")
         return both[0], both[1]
 
     def number_within(self, name: str, low: float, high: float, default: float | None) -> float:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a firmware image takes of its board's memory: by memory, by section and by layer.
 
-    size_report.py PROGRAM.elf [--text FILE] [--json FILE]
+    elf_size.py PROGRAM.elf [--text FILE] [--json FILE]
         [--network NAME [--max-flash BYTES] [--max-ram BYTES]]
 
 Everything comes from the image itself: its section headers, its symbols, and the board's memories
