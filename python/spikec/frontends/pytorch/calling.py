@@ -54,6 +54,12 @@ class Calling:
     membranes_only: tuple[str, ...] = ()
 
 
+PlaceKind: TypeAlias = Literal[
+    "concat", "elementwise", "input", "layer", "layers", "neuron", "previous", "reshape", "zero",
+]  # fmt: skip
+"""What an operation is; ``Place`` says what of."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Place:
     """One operation of every time step.
@@ -64,7 +70,7 @@ class Place:
     ``inputs`` count places; those of a ``previous`` may come later. ``axes`` are of the result.
     """
 
-    kind: str
+    kind: PlaceKind
     source: str
     inputs: tuple[int, ...]
     axes: tuple[int, ...]

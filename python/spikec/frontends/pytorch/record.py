@@ -29,6 +29,7 @@ from spikec.frontends.pytorch.values import (
     TooShortError,
     UntraceableError,
     Value,
+    ValueKind,
     iterate_states,
     state_names,
     tensors_in,
@@ -166,7 +167,7 @@ class Recorder(TorchFunctionMode):
 
     def make(
         self,
-        kind: str,
+        kind: ValueKind,
         inputs: Iterable[Value],
         lead: str,
         shape: Sequence[int],

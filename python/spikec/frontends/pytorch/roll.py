@@ -6,12 +6,12 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Hashable
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, assert_never, cast
 
 import torch
 from torch import nn
 
-from spikec.frontends.pytorch.calling import Calling, Feedback, Graph, Place, Style
+from spikec.frontends.pytorch.calling import Calling, Feedback, Graph, Place, PlaceKind, Style
 from spikec.frontends.pytorch.record import FUNCTIONS, Recorder
 from spikec.frontends.pytorch.values import (
     SEQUENCE,
@@ -258,9 +258,14 @@ class Rolled:
                     f"its forward computes with a sum over time (at {value.where})",
                     "sum what is returned, and only that",
                 )
+            case "concat" | "elementwise" | "layer" | "reshape":
+                kind: PlaceKind = value.kind
+            case "opaque" | "stack" | "step" | "zero":
+                raise self._differ(shown)
+            case _:
+                assert_never(value.kind)
         same = {(x.option, x.axes, len(x.inputs)) for _, (x, _) in shown}
         modules = tuple(x.module for _, (x, _) in shown if x.module is not None)
-        kind = value.kind
         if len(same) > 1:
             norms = all(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in modules)
             in_order = [x.name.rpartition(".") for _, (x, _) in shown]

@@ -7,7 +7,7 @@ import dataclasses
 import inspect
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import cast
+from typing import Literal, TypeAlias, cast
 
 import snntorch
 import torch
@@ -62,6 +62,13 @@ class Constant:
         return (self.values.shape, self.values.tobytes())
 
 
+ValueKind: TypeAlias = Literal[
+    "concat", "elementwise", "input", "layer", "neuron", "opaque", "over time", "reshape", "stack",
+    "state", "step", "zero",
+]  # fmt: skip
+"""How a value came about."""
+
+
 @dataclasses.dataclass(slots=True, eq=False)
 class Value:
     """A tensor that came about in a forward.
@@ -69,7 +76,7 @@ class Value:
     ``lead`` names its first axes: B of batch 1, T of time; ``axes`` are those that follow.
     """
 
-    kind: str
+    kind: ValueKind
     inputs: tuple[Value, ...]
     lead: str
     axes: tuple[int, ...]
