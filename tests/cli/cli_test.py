@@ -377,3 +377,44 @@ def test_options_of_another_kind_of_model_are_refused(
     Path("net.json").write_text("{}")
     json_ = ["check", "net.json", "--weights", "w.json", "--input", "2", "--net", "a:b"]
     refused(capsys, json_, "--net a:b: net.json describes the network")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["--version"], ("torch", "numpy")),
+        (["--help"], ("torch", "numpy")),
+        (["compile", "--help"], ("torch",)),  # choices and defaults come from modules with NumPy
+    ],
+)
+def test_version_and_help_import_little(arguments: list[str], absent: tuple[str, ...]) -> None:
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
+        f"from spikec.cli.main import main; main({arguments!r})"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "spikec" in shown.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_for_a_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--print-completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in ("compile", "prune", "time-steps", "cortex-m7"):
+        assert word in script, word
+    assert "--bins" not in script  # an old spelling
+    if shutil.which(shell) is not None:
+        subprocess.run([shell, "-n"], input=script, text=True, check=True)
+
+
+def test_completion_of_another_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--print-completion", "cmd"]) == 2
+    assert "bash, zsh" in capsys.readouterr().err
