@@ -11,9 +11,10 @@ from spikec.backend.c.form import Form
 from spikec.backend.c.names import describe_network, digest_network
 from spikec.backend.c.operations import KernelCall, suffix_of
 from spikec.backend.c.tables import tables_of
+from spikec.backend.c.target import Target
 from spikec.backend.c.text import one_line, signature, wrapped
 from spikec.ir import network as ir
-from spikec.ir.operations import Buffer, Plan
+from spikec.ir.operations import Band, Buffer, Plan
 from spikec.semantics.readout import Readout
 from spikec.version import VERSION
 
@@ -272,7 +273,8 @@ def write_banner(planned: Plan, first: str, calls: Sequence[KernelCall], form: F
             _labelled(
                 "memory",
                 f"{bytes_of_tables:,} bytes of constant tables (flash), {planned.state_bytes:,} "
-                f"bytes of state (RAM), at most {stack_bytes(planned):,} bytes of stack, no heap",
+                f"bytes of state (RAM), at most {stack_bytes(planned, form.target):,} bytes of "
+                "stack, no heap",
             ),
             _labelled("kernels", _describe_choices(planned) or "no layer has a choice"),
             _labelled(
@@ -305,16 +307,22 @@ def write_signatures(name: str, state: str, end: str, qualifier: str, form: Form
     }
 
 
-STACK = 1024
-"""Bytes of stack of a step, but for what kernels of integer neurons keep there; see the test."""
-_INTEGER_RUN = 64
-"""Neurons that kernels of integer neurons update at a time."""
+_STACK = 1024
+"""Bytes of stack of a step, but for runs of neurons: measured, and rounded up."""
+_INTEGER_RUN = 1024
+"""What a run of integer neurons keeps there besides."""
+_VECTOR_RUN = {False: 512 * 8, True: 512 * 18}
+"""The same where vectors are used, whose runs are longer, by whether neurons are integers."""
 
 
-def stack_bytes(planned: Plan) -> int:
+def stack_bytes(planned: Plan, target: Target) -> int:
     """The most stack that a step takes, compiled with optimisation (-O1 or more, or -Os).
 
-    ``tests/backend/stack_test.py`` holds it against what GCC says.
+    Compilers give each band a run of its own. ``tests/backend/stack_test.py`` holds it against what
+    GCC says.
     """
     integer = any(suffix_of(buffer) != "f32" for buffer in planned.membranes)
-    return STACK + integer * _INTEGER_RUN * 16
+    if target in ("generic", "cortex-m7"):
+        return _STACK + integer * _INTEGER_RUN
+    runs = 1 + sum(isinstance(operation, Band) for operation in planned.operations)
+    return _STACK + runs * _VECTOR_RUN[integer]
