@@ -173,6 +173,7 @@ class _Reader:
         return next(layer.shape for layer in self._layers if layer.name == name)
 
     def _read(self, name: str) -> None:
+        """Makes the layer of one node, whose sources are made already."""
         node = self._wires.nodes[name]
         prefix, reader = READERS[node["type"]]
         sources = self._wires.sources(name)

@@ -177,6 +177,7 @@ def _bias(fields: Fields, channels: int, needed: bool) -> ir.Floats:
 
 
 def _conv(fields: Fields, base: ir.Node, steps: Steps, round_: tuple[bool, ...]) -> ir.Layer:
+    """Reads a Conv1d or Conv2d node."""
     line = fields.node["type"] == "Conv1d"
     axes = 1 if line else 2
     if base.shape.flat or base.shape.line != line:

@@ -119,6 +119,7 @@ class _Builder:
                 self._hand_on(self._neurons_of(layer))
 
     def add(self, layer: ir.Layer) -> None:
+        """Appends the operations of one layer, and says where its value is."""
         source = layer.inputs[0]
         before = self.network.shape_of(source)
         match layer:

@@ -96,6 +96,7 @@ class _Work:
         self.loops: dict[str, bounds.Interval] = {}
 
     def add(self, original: ir.Layer) -> None:
+        """Appends what one layer becomes in integers, and what one count of its value is worth."""
         name = original.name
         self.names[name] = name
         if isinstance(original, ir.Previous):

@@ -95,6 +95,7 @@ class _Runner:
         return trace
 
     def _run(self, layer: ir.Layer, trace: Trace) -> None:
+        """Runs one layer over the frames in ``trace``, and adds what it did to that."""
         values, states = trace.values, self.states[layer.name]
         zero = np.float32(0.0)
         if isinstance(layer, ir.Previous):

@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _test(options: argparse.Namespace) -> bool:
+    """Compares one network on all its recordings; whether all is equal."""
     manifest = json.loads(options.manifest.read_text())
     net, network = _network(options.checkpoint, manifest)
     model = Model.of(

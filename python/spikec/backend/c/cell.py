@@ -187,6 +187,8 @@ class _Writer:
         return found
 
     def _expression(self, step: ir.Step, texts: dict[str, _Text], plain: bool) -> _Text:
+        """One statement as a C expression, and how tightly its operator binds."""
+
         def of(at: int, binding: int) -> str:
             """An argument, in parentheses unless it binds as strongly as that or more."""
             text, own = texts[step.arguments[at]]
@@ -269,6 +271,7 @@ class _Writer:
         return lines
 
     def _find_winner(self) -> list[str]:
+        """The lines that find the neuron with the largest value, the only one that may fire."""
         layer = self.layer
         assert layer.winner is not None, "asked for"
         statements = self._statements({layer.winner}, self.names, layer.winner)
@@ -301,6 +304,7 @@ class _Writer:
         return [*lines, *(["    }"] if ordered else []), "  }"]
 
     def _loop(self) -> list[str]:
+        """The lines that run the program for every neuron, some cells at a time."""
         layer, update = self.layer, self.update
         statements = [
             (name, f"n == winner && {text}" if name == layer.fires and layer.winner else text)

@@ -183,6 +183,7 @@ def _scatter_tables(operation: Scatter, target: Target) -> list[Table]:
 
 
 def _scatter_descriptor(operation: Scatter) -> str:
+    """The descriptor of a convolution that scatters: its sizes, and where its tables are."""
     layer, before, suffix = operation.layer, operation.before, suffix_of(operation.writes)
     fields = _weight_fields(layer)
     if isinstance(layer, ir.Linear):
@@ -242,6 +243,7 @@ def _lower_scatter(operation: Scatter, target: Target) -> KernelCall:
 
 
 def _lower_gather(operation: Gather) -> KernelCall:
+    """A convolution of spikes, summed output by output."""
     layer, before, spikes = operation.layer, operation.before, operation.reads
     fields: dict[str, object] = {
         "weight": f"{layer.name}_weight",
@@ -273,6 +275,7 @@ def _lower_gather(operation: Gather) -> KernelCall:
 
 
 def _lower_dense(operation: DenseSum) -> KernelCall:
+    """A sum over all inputs, zeros too."""
     layer = operation.layer
     windows = DenseWindows.of(layer, operation.before)
     fields: dict[str, object] = {
@@ -322,6 +325,7 @@ def _write_parameter(values: ir.Floats | ir.Integers, table: str, channels: int)
 
 
 def _leaky_descriptor(fire: Fire) -> str:
+    """The descriptor of leaky neurons: their parameters, their map and their pooling."""
     leaky, channels = fire.layer, fire.layer.shape.channels
 
     def write(what: str, values: ir.Floats | ir.Integers) -> str:
@@ -386,6 +390,7 @@ def _lower_cells(update: Update) -> KernelCall:
 
 
 def _lower_band(band: Band, target: Target) -> KernelCall:
+    """A loop over bands: the scattering of some rows, then the neurons that read them."""
     scatter, fire = lower_call(band.scatter, target), lower_call(band.fire, target)
     suffix = suffix_of(band.scatter.writes)
     name, count = band.scatter.layer.name, band.writes.count

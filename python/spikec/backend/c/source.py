@@ -285,6 +285,7 @@ class _Source:
     # The functions that the header declares.
 
     def _functions(self) -> str:
+        """The functions of NAME.h: reset, step, step_frame and what reads the state."""
         planned, name, upper = self.planned, self.name, self.upper
         network = planned.network
         heads = write_signatures(name, "s", " {", "", self.form)

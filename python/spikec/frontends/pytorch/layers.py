@@ -259,6 +259,7 @@ def _adaptive_avg_pool(module: nn.Module, base: ir.Node) -> ir.Layer:
 
 
 def _batch_norm(module: nn.Module, base: ir.Node) -> ir.Layer:
+    """Reads a batch norm in eval mode as one scale and one shift a channel."""
     norm = cast(nn.BatchNorm1d, module)
     one = isinstance(module, nn.BatchNorm1d)
     if one != (base.shape.flat or base.shape.line):

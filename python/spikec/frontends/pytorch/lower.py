@@ -141,6 +141,7 @@ class Lowering:
         return self._add(program.cell(base, "torch.clone", value=program.current("current")))
 
     def _lowered(self, place: Place) -> tuple[str, ir.Shape]:
+        """The layer of one place: its name and the shape of its output."""
         given = [self.values[number] for number in place.inputs if number in self.values]
         match place.kind:
             case "layer" | "neuron":

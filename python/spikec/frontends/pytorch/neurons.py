@@ -347,6 +347,7 @@ def _delta_leaky(module: nn.Module, base: ir.Node, names: Names) -> tuple[ir.Lay
 
 
 def _state_leaky(module: nn.Module, base: ir.Node, names: Names) -> tuple[ir.Layer, ...]:
+    """Reads a StateLeaky, whose membrane is a decayed sum that nothing resets."""
     if not base.shape.flat:
         raise RefusedError(
             f"reads an input {base.shape}",
@@ -556,6 +557,7 @@ def _slstm(module: nn.Module, base: ir.Node, names: Names) -> tuple[ir.Layer, ..
 
 
 def _sconv2dlstm(module: nn.Module, base: ir.Node, names: Names) -> tuple[ir.Layer, ...]:
+    """Reads an SConv2dLSTM: its convolutions, its gates and the pooling of its membrane."""
     lstm: Any = module
     conv = _part(module, "conv", nn.Conv2d)
     before, channels = base.shape, lstm.out_channels

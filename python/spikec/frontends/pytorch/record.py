@@ -196,6 +196,7 @@ class Recorder(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
+        """Runs a function of torch on tensors that are recorded, and records it."""
         kwargs = kwargs or {}
         if self.paused:
             return func(*args, **kwargs)
@@ -242,6 +243,7 @@ class Recorder(TorchFunctionMode):
     def _record(
         self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], constant: bool
     ) -> Any:
+        """What a function of torch gives, with the value that it is recorded as."""
         first = self.known(args[0]) if args else None
         if name == "linear" or (name in ("matmul", "mm", "__matmul__") and first is not None):
             linear = self._linear(name, args, kwargs)
@@ -348,6 +350,7 @@ class Recorder(TorchFunctionMode):
     def _arithmetic(
         self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        """Records an operation of tensors and numbers, value by value."""
         op = _ARITHMETIC.get(name) or _REVERSED.get(name) or _ARITHMETIC_IN_PLACE[name]
         given = list(args)
         if kwargs.keys() == {"other"}:
@@ -458,6 +461,7 @@ class Recorder(TorchFunctionMode):
     def _index(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], value: Value, index: Any
     ) -> Any:
+        """Records what is taken out of a tensor by an index."""
         keys = list(index) if isinstance(index, tuple) else [index]
         while keys and (keys[-1] is Ellipsis or keys[-1] == slice(None)):
             keys.pop()

@@ -422,6 +422,7 @@ class Rolled:
         return tuple((cast(Value, call.spikes), None) for call in calls)
 
     def _neuron(self, shown: list[tuple[int, _Element]]) -> int:
+        """Neurons that every step calls: one place, with their current and their states."""
         calls = [cast(Call, value.call) for _, (value, _) in shown]
         name = calls[0].name
         bundle = self._calls_of(name)

@@ -216,6 +216,7 @@ def _arguments(input: _StrPath, output: _StrPath, record: bool) -> list[str]:
 
 
 def _run(command: list[str], output: _StrPath, timeout: float) -> DriveOutput:
+    """Runs the drive program and reads what it wrote."""
     Path(output).unlink(missing_ok=True)  # an old run's results must not pass for this one's
     try:
         done = subprocess.run(
