@@ -22,7 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 KERNELS = ("tests/kernels/table.py",)
-SEMANTICS = ("tests/semantics/parity_leaky_test.py", "tests/semantics/parity_test.py")
+SEMANTICS = (
+    "tests/frontends/forward_test.py", "tests/semantics/parity_leaky_test.py",
+    "tests/semantics/parity_test.py",
+)  # fmt: skip
 INTEGERS = ("tests/passes/quantize_test.py", "tests/passes/quantize_cell_test.py")
 READOUTS = ("tests/semantics/readout_test.py",)
 BOUNDS = ("tests/semantics/bounds_test.py", *INTEGERS)

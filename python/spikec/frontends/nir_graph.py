@@ -150,10 +150,10 @@ class Wires:
             left -= ends
 
     def _cut(self, loop: set[str]) -> None:
-        """Makes late what comes round to the neurons nearest to the input.
+        """Cuts a loop at the neurons nearest to the input.
 
-        The edge that is made late is that of the neurons before them in the loop: what computes
-        without memory, such as a Linear, runs on what those did in the time step before.
+        They then read what the loop's last neurons before them did in the previous time step.
+        Nodes without memory between the two, such as a Linear, run after the cut.
         """
         neurons = [
             name

@@ -257,7 +257,10 @@ def _ends(interval: Interval) -> tuple[_Array, _Array]:
 
 
 def _weighed(layer: ir.Conv2d | ir.Linear, value: Interval, exact: bool) -> Interval:
-    """Weights times inputs, each at the end of its interval that serves best."""
+    """The smallest and largest sum of weights times inputs.
+
+    An input is taken at the end of its interval that makes the sum smallest, or largest.
+    """
     weight = layer.weight.astype(np.float64)
     none = np.zeros(len(layer.bias))
     if not np.isfinite(value.largest):
@@ -364,5 +367,5 @@ def _size(low: _Array, high: _Array) -> _Array:
 
 
 def _error(operations: int, size: _Array) -> _Array:
-    """What ``operations`` roundings to float32 add to a number of parts of ``size`` at most."""
+    """The largest error after ``operations`` roundings to float32 of a sum of this size."""
     return 1.01 * operations * (_HALF_ULP * size + _HALF_LEAST)

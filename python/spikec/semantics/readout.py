@@ -274,7 +274,7 @@ def _firing(network: ir.Network, layer: ir.Layer) -> list[ir.Spiking]:
 
 
 def _largest(values: ir.Floats) -> int:
-    """As C's comparisons find it: NaN is larger than nothing, and nothing is larger than it."""
+    """The position of the largest value, as C finds it with ``>``, which is false for NaN."""
     if np.isnan(values[0]):
         return 0
     return int(np.where(np.isnan(values), -np.inf, values).argmax())

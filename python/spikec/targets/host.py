@@ -72,7 +72,7 @@ def _state_sizes(plan: Plan) -> set[int]:
 
 
 class _Scratch(threading.local):
-    """Memory for one run at a time, a thread's own: what is new each time is cold each time."""
+    """Memory that each thread keeps from run to run, because new memory is not in the caches."""
 
     def __init__(self, plan: Plan) -> None:
         self._state = np.empty(max(_state_sizes(plan)) + 2 * _ALIGNMENT, np.uint8)

@@ -309,7 +309,7 @@ def _lower_dense(operation: DenseSum) -> KernelCall:
 
 
 def _leaky_suffix(fire: Fire) -> str:
-    """Of the kernel of neurons: integer ones name their currents, then their membranes."""
+    """The end of a neuron kernel's name: for integers the types of current and membrane."""
     membrane = suffix_of(fire.membrane)
     return membrane if membrane == "f32" else f"{suffix_of(fire.reads)}_{membrane}"
 

@@ -32,7 +32,7 @@ _Bundle: TypeAlias = tuple[_Element | None, ...]
 
 
 class Rolled:
-    """Finds that every step does the same, and what it is."""
+    """Turns the recording of several time steps into one step, if all do the same."""
 
     def __init__(
         self,
@@ -68,7 +68,8 @@ class Rolled:
         # Spikes that go into the next step as an argument are a state, where there are others.
         fed = {place for _, place, _ in self.feedback}
         later: list[tuple[int, _Bundle, bool]] = []
-        # What a short run does not show in every step is found among what others show.
+        # Results known in every step go first: those of which a step is missing can then be
+        # found among them.
         shown = [(i, *each) for i, each in enumerate(found) if each is not None]
         for i, bundle, once in sorted(shown, key=lambda each: None in each[1]):
             call = self._state_of(bundle)
