@@ -2,7 +2,12 @@
 // From dense frames in snnTorch's order to lists of active inputs in memory order.
 #include "spk_frame.h"
 
+// Built with flags for a CPU with AVX-512, as Model.build() does, this needs no level.
+#if defined(__AVX512F__)
+#include "spk_nonzero_avx512.h"
+#else
 #include "spk_nonzero_generic.h"
+#endif
 // What follows needs what is above.
 #include "spk_frame_scan.h"
 #include "spk_level.h"

@@ -409,11 +409,23 @@ def test_no_compiler_fuses_a_multiplication_with_an_addition(tmp_path: Path) -> 
         folder = tmp_path / str(seed)
         net = networks.prepare(case, seed).net
         spikec.compile(net, input_shape=case.shape, name="net").write(folder)
-        flags = "-std=c11 -O3 -march=x86-64-v3 -ffp-contract=off -S".split()
+        flags = "-std=c11 -O3 -march=x86-64-v3 -S".split()
         assembly = cc(folder, *flags, "net.c", "-o", "-")
         assert "vmulss" in assembly or "vmulps" in assembly
         fused = re.findall(r"\bvfn?m(?:add|sub)\w*", assembly)
         assert fused == [], f"{case.name}: {set(fused)}"
+
+
+def test_frames_are_scanned_by_the_vectors_that_the_flags_allow(tmp_path: Path) -> None:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("reads the assembly of x86-64")
+    for file, text in compiled(CASES[0], "net").host_files().items():
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    # A block's comparison becomes a number in one instruction, as no loop over values does.
+    for level, expected in (("x86-64-v4", True), ("x86-64-v3", False)):
+        flags = f"-std=c11 -O3 -march={level} -mprefer-vector-width=512 -S".split()
+        assembly = cc(tmp_path, *flags, "spk_frame.c", "-o", "-")
+        assert (re.search(r"kmov\w\s+%k\d, %", assembly) is not None) == expected, level
 
 
 @pytest.mark.parametrize("name", ["model", "state", "spikes", "leaky1", "conv1", "X", "frame_2"])
